@@ -1,0 +1,170 @@
+package clusters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Shell runs a command on a node and returns its standard output. It does not
+// depend on the Kubernetes API of that node's cluster.
+type Shell func(ctx context.Context, node string, stdin io.Reader, argv ...string) ([]byte, error)
+
+// Cluster is a running cluster, whoever made it.
+type Cluster struct {
+	Name string
+	// Run is the run that the cluster belongs to.
+	Run      string
+	Topology Topology
+	Timing   Timing
+	Nodes    []*Node
+	// Balancer is the load balancer's address, nil where there is none.
+	Balancer *Endpoint
+	// Kubeconfig is the path of the cluster's own kubeconfig.
+	Kubeconfig string
+	// Versions of what runs, for the report.
+	Kubernetes, Etcd string
+
+	config *rest.Config
+	etcd   etcdAccess
+}
+
+// Node is one operating system of a cluster.
+type Node struct {
+	Name    string
+	Host    string
+	Role    Role
+	Address string
+	shell   Shell
+}
+
+// Endpoint is one way to the API: a single API server or the load balancer.
+type Endpoint struct {
+	// Name is the vantage point's name: a node's name or LoadBalancerVantage.
+	Name string
+	// Address is host:port, reachable from this machine.
+	Address string
+}
+
+// LoadBalancerVantage names the endpoint of the load balancer.
+const LoadBalancerVantage = "load-balancer"
+
+// serverName is in every kubeadm API server certificate, whatever its address.
+const serverName = "kubernetes"
+
+// apiPort is kubeadm's API server port on every node.
+const apiPort = "6443"
+
+// Connect reads the cluster's kubeconfig and gives its nodes their way to run
+// commands. A cluster is used only after it.
+func (c *Cluster) Connect(shell Shell) error {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err != nil {
+		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	c.config = config
+	for _, n := range c.Nodes {
+		n.shell = shell
+	}
+	return nil
+}
+
+// Exec runs a command on the node and returns its standard output; the error
+// carries the command and its standard error.
+func (n *Node) Exec(ctx context.Context, argv ...string) ([]byte, error) {
+	return n.shell(ctx, n.Name, nil, argv...)
+}
+
+// ExecInput is Exec with standard input.
+func (n *Node) ExecInput(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error) {
+	return n.shell(ctx, n.Name, stdin, argv...)
+}
+
+// Node finds a node by name.
+func (c *Cluster) Node(name string) (*Node, error) {
+	for _, n := range c.Nodes {
+		if n.Name == name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("cluster %s has no node %q", c.Name, name)
+}
+
+// With lists the nodes of a role.
+func (c *Cluster) With(role Role) []*Node {
+	return slices.DeleteFunc(slices.Clone(c.Nodes), func(n *Node) bool { return n.Role != role })
+}
+
+// WorkloadNodes lists the nodes that run ordinary pods.
+func (c *Cluster) WorkloadNodes() []*Node {
+	if workers := c.With(Worker); len(workers) > 0 {
+		return workers
+	}
+	return c.With(ControlPlane)
+}
+
+// APIServers lists the endpoint of every API server, each addressed directly.
+func (c *Cluster) APIServers() []Endpoint {
+	var all []Endpoint
+	for _, n := range c.With(ControlPlane) {
+		all = append(all, n.APIServer())
+	}
+	return all
+}
+
+// APIServer is the endpoint of the API server on this node.
+func (n *Node) APIServer() Endpoint {
+	return Endpoint{Name: n.Name, Address: net.JoinHostPort(n.Address, apiPort)}
+}
+
+// Front is the endpoint that a client of the cluster uses: the load balancer
+// where there is one, else the only API server.
+func (c *Cluster) Front() Endpoint {
+	if c.Balancer != nil {
+		return *c.Balancer
+	}
+	return c.APIServers()[0]
+}
+
+// RESTConfig is the administrator's client configuration for one endpoint.
+func (c *Cluster) RESTConfig(e Endpoint) *rest.Config {
+	config := rest.CopyConfig(c.config)
+	config.Host = "https://" + e.Address
+	config.ServerName = serverName
+	config.QPS = -1
+	config.UserAgent = "faultline"
+	return config
+}
+
+// Client is a typed client that talks to one endpoint only.
+func (c *Cluster) Client(e Endpoint) (kubernetes.Interface, error) {
+	client, err := kubernetes.NewForConfig(c.RESTConfig(e))
+	if err != nil {
+		return nil, fmt.Errorf("client for %s: %w", e.Name, err)
+	}
+	return client, nil
+}
+
+// Transport is a new connection pool to an endpoint with the administrator's
+// credentials, shared with nobody: a hanging connection of one user must not
+// delay another.
+func (c *Cluster) Transport(e Endpoint) (*http.Transport, error) {
+	tlsConfig, err := rest.TLSConfigFor(c.RESTConfig(e))
+	if err != nil {
+		return nil, fmt.Errorf("TLS configuration for %s: %w", e.Name, err)
+	}
+	return &http.Transport{TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true}, nil
+}
+
+// Close releases the connections that the cluster holds; it does not stop the cluster.
+func (c *Cluster) Close() error {
+	return errors.Join(c.etcd.close()...)
+}

@@ -1,0 +1,190 @@
+package clusters
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// etcdClientPort is where kubeadm's etcd listens for clients on the node's address.
+const etcdClientPort = "2379"
+
+// etcdAccess holds one client a member, made on first use.
+type etcdAccess struct {
+	mu      sync.Mutex
+	tls     *tls.Config
+	clients map[string]*clientv3.Client
+}
+
+// EtcdMember is what one etcd member says of itself and its cluster.
+type EtcdMember struct {
+	Instance Instance
+	ID       uint64
+	Leader   uint64 // zero when it knows none
+	Term     uint64
+	Revision int64
+	DBBytes  int64
+	Learner  bool
+	Errors   []string
+}
+
+// EtcdClient returns a client that talks to this member only. The cluster closes it.
+func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Client, error) {
+	c.etcd.mu.Lock()
+	defer c.etcd.mu.Unlock()
+	if client, ok := c.etcd.clients[member.Node.Name]; ok {
+		return client, nil
+	}
+	if c.etcd.tls == nil {
+		config, err := etcdTLS(ctx, member.Node)
+		if err != nil {
+			return nil, err
+		}
+		c.etcd.tls = config
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints:   []string{"https://" + net.JoinHostPort(member.Node.Address, etcdClientPort)},
+		DialTimeout: 2 * time.Second,
+		TLS:         c.etcd.tls,
+		Logger:      zap.NewNop(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("client for %s: %w", member, err)
+	}
+	if c.etcd.clients == nil {
+		c.etcd.clients = map[string]*clientv3.Client{}
+	}
+	c.etcd.clients[member.Node.Name] = client
+	return client, nil
+}
+
+// etcdTLS borrows the API server's client certificate from a control-plane node.
+// It stays in memory.
+func etcdTLS(ctx context.Context, n *Node) (*tls.Config, error) {
+	read := func(path string) ([]byte, error) { return n.Exec(ctx, "cat", "/etc/kubernetes/pki/"+path) }
+	ca, errCA := read("etcd/ca.crt")
+	cert, errCert := read("apiserver-etcd-client.crt")
+	key, errKey := read("apiserver-etcd-client.key")
+	if err := errors.Join(errCA, errCert, errKey); err != nil {
+		return nil, fmt.Errorf("read etcd's client certificate on %s: %w", n.Name, err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("etcd's client certificate on %s: %w", n.Name, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("etcd's CA on %s holds no certificate", n.Name)
+	}
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// EtcdStatus asks one member for its view.
+func (c *Cluster) EtcdStatus(ctx context.Context, member Instance) (EtcdMember, error) {
+	client, err := c.EtcdClient(ctx, member)
+	if err != nil {
+		return EtcdMember{}, err
+	}
+	status, err := client.Status(ctx, client.Endpoints()[0])
+	if err != nil {
+		return EtcdMember{}, fmt.Errorf("status of %s: %w", member, err)
+	}
+	return EtcdMember{
+		Instance: member,
+		ID:       status.Header.MemberId,
+		Leader:   status.Leader,
+		Term:     status.RaftTerm,
+		Revision: status.Header.Revision,
+		DBBytes:  status.DbSize,
+		Learner:  status.IsLearner,
+		Errors:   status.Errors,
+	}, nil
+}
+
+// etcdLeader finds the member that a reachable member calls its leader.
+func (c *Cluster) etcdLeader(ctx context.Context) (Instance, error) {
+	var errs []error
+	for _, member := range c.EtcdMembers() {
+		status, err := c.EtcdStatus(ctx, member)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if status.ID == status.Leader {
+			return member, nil
+		}
+	}
+	return Instance{}, fmt.Errorf("no etcd member says that it leads: %w", errors.Join(errs...))
+}
+
+// checkEtcd proves that etcd's members are exactly those promised, started,
+// voting, on the promised nodes, and agree on a leader.
+func (c *Cluster) checkEtcd(ctx context.Context) error {
+	members := c.EtcdMembers()
+	client, err := c.EtcdClient(ctx, members[0])
+	if err != nil {
+		return err
+	}
+	list, err := client.MemberList(ctx)
+	if err != nil {
+		return fmt.Errorf("list etcd's members: %w", err)
+	}
+	var names, want []string
+	for _, m := range list.Members {
+		if m.IsLearner || len(m.ClientURLs) == 0 {
+			return fmt.Errorf("etcd member %q is not a started voter", m.Name)
+		}
+		names = append(names, m.Name)
+	}
+	for _, m := range members {
+		want = append(want, m.Node.Name)
+	}
+	slices.Sort(names)
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		return fmt.Errorf("etcd's members are %v, want %v", names, want)
+	}
+	return c.checkEtcdAgreement(ctx)
+}
+
+// checkEtcdAgreement asks every member and compares leaders and terms.
+func (c *Cluster) checkEtcdAgreement(ctx context.Context) error {
+	var first EtcdMember
+	for i, m := range c.EtcdMembers() {
+		status, err := c.EtcdStatus(ctx, m)
+		if err != nil {
+			return err
+		}
+		if len(status.Errors) > 0 {
+			return fmt.Errorf("%s reports %v", m, status.Errors)
+		}
+		if i == 0 {
+			first = status
+		}
+		if status.Leader == 0 || status.Leader != first.Leader || status.Term != first.Term {
+			return fmt.Errorf("%s sees leader %x in term %d, %s sees %x in term %d",
+				m, status.Leader, status.Term, first.Instance, first.Leader, first.Term)
+		}
+	}
+	return nil
+}
+
+func (a *etcdAccess) close() []error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	for _, client := range a.clients {
+		errs = append(errs, client.Close())
+	}
+	a.clients = nil
+	return errs
+}

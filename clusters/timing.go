@@ -1,0 +1,189 @@
+package clusters
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Profile is a set of Kubernetes settings that decide how long things take.
+type Profile struct {
+	Name string
+	// NodeMonitorGracePeriod is the controller manager's flag of that name.
+	NodeMonitorGracePeriod time.Duration
+	// NodeTolerations are the API server's default not-ready and unreachable tolerations.
+	NodeTolerations time.Duration
+	// MaxRestartPeriod caps the kubelet's crash-loop back-off.
+	MaxRestartPeriod time.Duration
+}
+
+// DocumentedProfile leaves every default of Kubernetes and kubeadm untouched.
+func DocumentedProfile() Profile {
+	return Profile{
+		Name:                   "documented",
+		NodeMonitorGracePeriod: 50 * time.Second,
+		NodeTolerations:        300 * time.Second,
+		MaxRestartPeriod:       300 * time.Second,
+	}
+}
+
+// FastProfile shortens what only makes people wait; mechanisms stay the same.
+func FastProfile() Profile {
+	return Profile{
+		Name:                   "fast",
+		NodeMonitorGracePeriod: 20 * time.Second,
+		NodeTolerations:        10 * time.Second,
+		MaxRestartPeriod:       10 * time.Second,
+	}
+}
+
+// ProfileFromEnv reads FAULTLINE_PROFILE; unset means fast.
+func ProfileFromEnv() (Profile, error) {
+	switch name := os.Getenv("FAULTLINE_PROFILE"); name {
+	case "", "fast":
+		return FastProfile(), nil
+	case "documented":
+		return DocumentedProfile(), nil
+	default:
+		return Profile{}, fmt.Errorf("FAULTLINE_PROFILE=%q: want fast or documented", name)
+	}
+}
+
+// Bounds limit a measured duration. Lower is what a mechanism forbids to
+// undercut and is never scaled; Upper carries the suite's slack. A zero Lower
+// bounds nothing.
+type Bounds struct {
+	Lower, Upper time.Duration
+}
+
+// Timing derives bounds from the cluster's settings.
+type Timing struct {
+	Profile Profile
+	// Slack is the factor on every upper bound: machines are noisy.
+	Slack float64
+}
+
+// DefaultSlack suits two cores that run a whole cluster and its probes.
+const DefaultSlack = 1.5
+
+// SlackFromEnv reads FAULTLINE_SLACK, a factor of at least 1.
+func SlackFromEnv() (float64, error) {
+	text := os.Getenv("FAULTLINE_SLACK")
+	if text == "" {
+		return DefaultSlack, nil
+	}
+	slack, err := strconv.ParseFloat(text, 64)
+	if err != nil || slack < 1 || slack > 100 {
+		return 0, fmt.Errorf("FAULTLINE_SLACK=%q: want a factor from 1 to 100", text)
+	}
+	return slack, nil
+}
+
+// Settings that Kubernetes 1.37, etcd 3.7 and kubeadm ship with and that no
+// profile changes.
+const (
+	// LeaseDuration, RenewDeadline and RetryPeriod are the leader election defaults of
+	// component-base; RetryJitter is client-go's factor on a follower's retry.
+	LeaseDuration = 15 * time.Second
+	RenewDeadline = 10 * time.Second
+	RetryPeriod   = 2 * time.Second
+	RetryJitter   = 1.2
+
+	etcdElectionTimeout = time.Second                     // etcd --election-timeout
+	nodeMonitorPeriod   = 5 * time.Second                 // controller manager --node-monitor-period
+	nodeLeaseRenewal    = 10 * time.Second                // a quarter of the kubelet's 40 s lease
+	fileCheckFrequency  = 20 * time.Second                // kubelet, manifests without inotify
+	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
+	terminationGrace    = 30 * time.Second                // static pods
+	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
+	lbProbe             = 2*2*time.Second + 3*time.Second // kind: 2 failures, 2 s apart, 3 s each at most
+	followerRetry       = time.Duration(float64(RetryPeriod) * (1 + RetryJitter))
+)
+
+func (t Timing) upper(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * t.Slack)
+}
+
+// EtcdElection bounds how long writes stall when the etcd leader dies: a few
+// rounds of the election timeout.
+func (t Timing) EtcdElection() Bounds { return Bounds{Upper: t.upper(5 * etcdElectionTimeout)} }
+
+// QuorumReturn bounds the first write after a majority is back.
+func (t Timing) QuorumReturn() Bounds { return Bounds{Upper: t.upper(15 * etcdElectionTimeout)} }
+
+// Noticed bounds how soon the loss of a server must be seen by a request that
+// is sent afterwards: the probes' own time-out and the detection of a store
+// without a leader.
+func (t Timing) Noticed() Bounds { return Bounds{Upper: t.upper(5 * time.Second)} }
+
+// StaleReads bounds how long reads from the watch cache outlive the majority:
+// the cache retries its broken watch for cacherRetry before it gives up. The
+// upper bound allows for a watch stream that hangs on a frozen member until
+// its keep-alive ends it (40 s and the retries).
+func (t Timing) StaleReads() Bounds {
+	return Bounds{Lower: cacherRetry, Upper: t.upper(40*time.Second + cacherRetry + 5*etcdElectionTimeout)}
+}
+
+// LeaseTakeover bounds a fail-over after a leader that could not release its
+// lease: it was renewed at most RetryPeriod before the fault, and a follower
+// looks again after a jittered RetryPeriod.
+func (t Timing) LeaseTakeover() Bounds {
+	return Bounds{Lower: LeaseDuration - RetryPeriod, Upper: t.upper(LeaseDuration + followerRetry + RenewDeadline/2)}
+}
+
+// LeaseRelease bounds a fail-over after a leader that releases its lease on exit.
+func (t Timing) LeaseRelease() Bounds {
+	return Bounds{Upper: t.upper(followerRetry + RetryPeriod)}
+}
+
+// LeaderGivesUp bounds how long a leader that cannot renew goes on.
+func (t Timing) LeaderGivesUp() Bounds {
+	return Bounds{Lower: RenewDeadline - RetryPeriod, Upper: t.upper(RenewDeadline + RetryPeriod + 3*time.Second)}
+}
+
+// StaticPodRestart bounds the kubelet's first restart of a dead static pod
+// container, which has no back-off.
+func (t Timing) StaticPodRestart() Bounds { return Bounds{Upper: t.upper(15 * time.Second)} }
+
+// StaticPodReturn bounds a static pod's return after its manifest is back:
+// the kubelet notices the file, ends its grace of removing, and starts it.
+func (t Timing) StaticPodReturn() Bounds {
+	return Bounds{Upper: t.upper(fileCheckFrequency + 40*time.Second)}
+}
+
+// CrashLoopReturn bounds a container's return when it was in crash-loop back-off.
+func (t Timing) CrashLoopReturn() Bounds {
+	return Bounds{Upper: t.upper(t.Profile.MaxRestartPeriod + 30*time.Second)}
+}
+
+// ControlPlaneReturn bounds the return of a component that is in back-off and
+// then has to wait for a lease that nobody released.
+func (t Timing) ControlPlaneReturn() Bounds {
+	return Bounds{Upper: t.CrashLoopReturn().Upper + t.LeaseTakeover().Upper}
+}
+
+// LoadBalancer bounds how long the load balancer sends to a dead API server.
+func (t Timing) LoadBalancer() Bounds { return Bounds{Upper: t.upper(lbProbe + 3*time.Second)} }
+
+// NodeNotReady bounds when a silent node is marked: the grace period counts from
+// the last lease renewal, which is up to nodeLeaseRenewal old.
+func (t Timing) NodeNotReady() Bounds {
+	g := t.Profile.NodeMonitorGracePeriod
+	return Bounds{Lower: g - nodeLeaseRenewal, Upper: t.upper(g + 2*nodeMonitorPeriod)}
+}
+
+// NodeReturn bounds a node's way from its container's start to Ready.
+func (t Timing) NodeReturn() Bounds { return Bounds{Upper: t.upper(120 * time.Second)} }
+
+// MemberReturn bounds an etcd member's way back after its process is started.
+func (t Timing) MemberReturn() Bounds { return Bounds{Upper: t.upper(60 * time.Second)} }
+
+// Binding bounds how soon waiting pods are bound once a scheduler leads.
+func (t Timing) Binding() Bounds { return Bounds{Upper: t.upper(30 * time.Second)} }
+
+// Liveness is when the kubelet has ended a container that fails its probe, at
+// the latest.
+func (t Timing) Liveness() Bounds {
+	return Bounds{Lower: livenessTolerance - 20*time.Second, Upper: t.upper(livenessTolerance + terminationGrace)}
+}

@@ -1,0 +1,131 @@
+// Package rundir says where a run keeps what: results for people below
+// ARTIFACTS, and private state (kubeconfigs, the fault journal) in the user's
+// cache directory, where recovery and cleaning find it from any process.
+package rundir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Variable names the environment variable that carries the run's identifier
+// from the command to the suite's processes.
+const Variable = "FAULTLINE_RUN"
+
+// Dir is the places of one run.
+type Dir struct {
+	// Run is the identifier: at most ten lower-case letters and digits.
+	Run string
+	// Results is the folder for people: record, report, evidence.
+	Results string
+	// State is private to the user: kubeconfigs and the fault journal.
+	State string
+}
+
+var runPattern = regexp.MustCompile(`^[a-z0-9]{1,10}$`)
+
+// New makes the places of a run: that of FAULTLINE_RUN, or a new one.
+func New() (Dir, error) {
+	run := os.Getenv(Variable)
+	if run == "" {
+		run = strings.ToLower(rand.Text()[:6])
+	}
+	if !runPattern.MatchString(run) {
+		return Dir{}, fmt.Errorf("%s=%q: want at most ten lower-case letters and digits", Variable, run)
+	}
+	states, err := states()
+	if err != nil {
+		return Dir{}, err
+	}
+	d := Dir{Run: run, Results: filepath.Join(Artifacts(), run), State: filepath.Join(states, run)}
+	return d, errors.Join(os.MkdirAll(d.Experiments(), 0o755), os.MkdirAll(d.State, 0o700))
+}
+
+// Artifacts is the folder of all results: ARTIFACTS, or artifacts here.
+func Artifacts() string {
+	if dir := os.Getenv("ARTIFACTS"); dir != "" {
+		return dir
+	}
+	return "artifacts"
+}
+
+// states is the private folder of all runs.
+func states() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("where to keep private state: %w", err)
+	}
+	return filepath.Join(cache, "faultline", "runs"), nil
+}
+
+// Journal is the path of the run's fault journal.
+func (d Dir) Journal() string { return filepath.Join(d.State, "faults.jsonl") }
+
+// Experiments is the folder of one file an experiment, each complete.
+func (d Dir) Experiments() string { return filepath.Join(d.Results, "experiments") }
+
+// Environment is the file that says what the run's figures depend on.
+func (d Dir) Environment() string { return filepath.Join(d.Results, "environment.json") }
+
+// Evidence is the folder of an experiment's evidence.
+func (d Dir) Evidence(experiment string) string {
+	return filepath.Join(d.Results, "evidence", experiment)
+}
+
+// Record is the path of the run's record.
+func (d Dir) Record() string { return filepath.Join(d.Results, "record.json") }
+
+// File is the path of a rendering beside the record.
+func (d Dir) File(name string) string { return filepath.Join(d.Results, name) }
+
+// Remaining lists the runs that still have private state, oldest name first.
+func Remaining() ([]Dir, error) {
+	parent, err := states()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for runs: %w", err)
+	}
+	var dirs []Dir
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs = append(dirs, Dir{Run: e.Name(), Results: filepath.Join(Artifacts(), e.Name()), State: filepath.Join(parent, e.Name())})
+		}
+	}
+	return dirs, nil
+}
+
+// RemoveState removes the run's private state.
+func (d Dir) RemoveState() error { return os.RemoveAll(d.State) }
+
+// Newest is the run below ARTIFACTS whose record is the youngest.
+func Newest() (Dir, error) {
+	found, err := filepath.Glob(filepath.Join(Artifacts(), "*", "environment.json"))
+	if err != nil || len(found) == 0 {
+		return Dir{}, errors.Join(err, fmt.Errorf("no run below %s; make one with: make chaos", Artifacts()))
+	}
+	newest := slices.MaxFunc(found, func(a, b string) int { return modified(a) - modified(b) })
+	results := filepath.Dir(newest)
+	return Dir{Run: filepath.Base(results), Results: results}, nil
+}
+
+// modified is the file's time in milliseconds since 1970, 0 when it is gone.
+func modified(path string) int {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return int(info.ModTime().UnixMilli())
+}
