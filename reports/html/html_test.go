@@ -1,0 +1,277 @@
+package html_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"faultline/reports/html"
+	"faultline/reports/internal/fixture"
+	"faultline/reports/record"
+)
+
+func render(t testing.TB, run *record.Run) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := html.Write(&b, run); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// element is a start tag of the page, and the text that follows it directly.
+type element struct {
+	name string
+	attr map[string]string
+	text string
+}
+
+// parse reads the page as XML, which it is apart from its script and style: so
+// that an element left open or closed twice is an error here, and nothing that a
+// browser would silently mend differently.
+func parse(t *testing.T, page string) []element {
+	t.Helper()
+	page = regexp.MustCompile(`(?s)<(script|style)>.*?</(script|style)>`).ReplaceAllString(page, "")
+	d := xml.NewDecoder(strings.NewReader(page))
+	var all []element
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("the page is not well-formed: %v", err)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			e := element{name: token.Name.Local, attr: map[string]string{}}
+			for _, a := range token.Attr {
+				e.attr[a.Name.Local] = a.Value
+			}
+			all = append(all, e)
+		case xml.CharData:
+			if len(all) > 0 {
+				all[len(all)-1].text += string(token)
+			}
+		}
+	}
+}
+
+func TestEveryLinkResolves(t *testing.T) {
+	run := fixture.Run()
+	run.Experiments[0].ID = "a b/c?<d>"
+	run.Experiments[1].ID = "a-b-c--d-"
+	ids, cells := map[string]bool{}, 0
+	elements := parse(t, render(t, run))
+	for _, e := range elements {
+		if id := e.attr["id"]; id != "" {
+			if ids[id] {
+				t.Errorf("the id %q is used twice", id)
+			}
+			ids[id] = true
+		}
+	}
+	for _, e := range elements {
+		for _, name := range []string{"href", "aria-labelledby"} {
+			target, found := e.attr[name]
+			fragment, internal := strings.CutPrefix(target, "#")
+			if found && (internal || name != "href") && !ids[fragment] {
+				t.Errorf("%s=%q leads nowhere", name, target)
+			}
+		}
+		if e.attr["class"] == "cell v-"+string(record.Broken) {
+			cells++
+			if e.attr["href"] != "#experiment-apiserver-lost-three" {
+				t.Errorf("the broken cell leads to %q", e.attr["href"])
+			}
+		}
+	}
+	if cells != 1 {
+		t.Errorf("%d cells are broken, want 1", cells)
+	}
+}
+
+func TestPatternsOfTheStylesheetExist(t *testing.T) {
+	page := render(t, fixture.Run())
+	for _, m := range regexp.MustCompile(`url\(#([\w-]+)\)`).FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(page, `<pattern id="`+m[1]+`"`) {
+			t.Errorf("the pattern %s is missing", m[1])
+		}
+	}
+}
+
+func TestPageLoadsNothing(t *testing.T) {
+	run := fixture.Run()
+	for _, e := range parse(t, render(t, run)) {
+		for name, value := range e.attr {
+			switch name {
+			case "src", "srcset", "action", "poster", "data":
+				t.Errorf("<%s %s=%q>", e.name, name, value)
+			case "href":
+				if u, err := url.Parse(value); err != nil || u.Host != "" || u.Scheme != "" && u.Scheme != "data" {
+					t.Errorf("<%s href=%q> leaves the folder", e.name, value)
+				}
+			}
+		}
+	}
+	style := regexp.MustCompile(`(?s)<style>.*?</style>|<script>.*?</script>`).FindAllString(render(t, run), -1)
+	for _, word := range []string{"http:", "https:", "//", "@import", "url(h", "fetch(", "XMLHttpRequest"} {
+		for _, part := range style {
+			if strings.Contains(strings.ReplaceAll(part, "  // ", ""), word) {
+				t.Errorf("style or script contains %q", word)
+			}
+		}
+	}
+}
+
+func TestFirstScreenTellsTheVerdict(t *testing.T) {
+	page := render(t, fixture.Run())
+	top := page[:strings.Index(page, `<section id="experiments"`)]
+	for _, part := range []string{"One claim is broken", "15 experiments on 2 topologies in 11m42s", "16 of\n", "Median recovery",
+		"10</dd>", "</span> drifted</dt><dd>2</dd>", "</span> broken</dt><dd>1</dd>", "</span> untested</dt><dd>4</dd>", "v1.37.2", "single-host-minimal", "4 claims without an experiment"} {
+		if !strings.Contains(top, part) && !strings.Contains(strings.ReplaceAll(top, "\n", " "), strings.TrimSpace(part)) {
+			t.Errorf("%q is missing", part)
+		}
+	}
+}
+
+func TestHeadlines(t *testing.T) {
+	one := func(v record.Verdict) *record.Run {
+		return &record.Run{Schema: 1, ID: "r", Claims: []record.Claim{{ID: "A"}}, Experiments: []record.Experiment{{ID: "e", Claims: []string{"A"}, Verdict: v}}}
+	}
+	tests := []struct {
+		run  *record.Run
+		want string
+	}{
+		{one(record.Held), "Every tested claim held"},
+		{one(record.Drifted), "or drifted as known"},
+		{one(record.Broken), "One claim is broken"},
+		{one(record.Inconclusive), "the run is inconclusive"},
+		{&record.Run{}, "No experiment ran"},
+		{&record.Run{Refused: "no engine"}, "The run was refused"},
+		{&record.Run{NotRestored: []string{"kill etcd"}}, "The cluster was not restored"},
+		{&record.Run{Failures: []string{"boom"}}, "The harness failed"},
+	}
+	for _, test := range tests {
+		page := render(t, test.run)
+		parse(t, page)
+		if !strings.Contains(page, test.want) {
+			t.Errorf("%q is missing", test.want)
+		}
+	}
+	both := one(record.Broken)
+	both.Claims = append(both.Claims, record.Claim{ID: "B"})
+	both.Experiments[0].Claims = []string{"A", "B"}
+	if !strings.Contains(render(t, both), "2 claims are broken") {
+		t.Error("two broken claims are not counted")
+	}
+	// An experiment may break without testing a claim of the catalogue.
+	both.Experiments[0].Claims = nil
+	if page := render(t, both); strings.Contains(page, "0 claims are broken") || !strings.Contains(page, "One experiment is broken") {
+		t.Error("a broken experiment without claims is not told")
+	}
+}
+
+// Every text of the record is replaced by markup; none of it may come out alive.
+func TestEverythingIsEscaped(t *testing.T) {
+	const evil = `"'></title></script><script>alert(1)</script><img src=x onerror=alert(1)>&amp;`
+	run := fixture.Run()
+	run.ID, run.Refused, run.Failures, run.NotRestored = evil, evil, []string{evil}, []string{evil}
+	run.Environment.Kernel, run.Environment.FaultlineVersion = evil, evil
+	run.Claims[2] = record.Claim{ID: "TOPO-18", Group: evil, Statement: evil, Source: evil, Drift: evil}
+	e := &run.Experiments[6]
+	e.ID, e.Name, e.Topology, e.Cluster, e.Reason, e.Drift, e.Command = evil, evil, evil, evil, evil, evil, evil
+	e.Verdict = record.Broken
+	e.Faults[0] = record.Fault{Name: evil, Kind: evil, Node: evil, Target: evil, State: "landed", Proof: evil, Instants: map[string]float64{"injected": 5, "landed": 6}}
+	e.Observations[0].Expected, e.Observations[0].Observed, e.Observations[0].Claim = evil, evil, evil
+	e.Probes[0] = record.Probe{Name: evil, Vantage: evil, Spans: []record.Span{{From: 1, To: 9, Way: record.Way(evil), Example: evil}}}
+	e.Leases[0] = record.Lease{Name: evil, Holds: []record.Tenure{{To: 20, Holder: evil}}}
+	e.EtcdLeaders[0].Leader = evil
+	e.Audit.Lost, e.Audit.Backwards, e.Audit.Through = []string{evil}, []string{evil}, []string{evil}
+	e.Evidence = []string{evil, "javascript:alert(1)", "../../etc/passwd", "/etc/passwd", "a:b#c?.log"}
+
+	links := map[string]string{}
+	page := render(t, run)
+	for _, x := range parse(t, page) {
+		if x.name == "img" || x.attr["onerror"] != "" {
+			t.Fatalf("markup of the record came alive: %+v", x)
+		}
+		if x.name == "a" {
+			links[strings.TrimSpace(x.text)] = x.attr["href"]
+		}
+	}
+	if n := strings.Count(page, "<script>"); n != 1 {
+		t.Errorf("the page has %d scripts", n)
+	}
+	for name, want := range map[string]string{"javascript:alert(1)": "./javascript:alert%281%29", "a:b#c?.log": "./a:b%23c%3F.log", "../../etc/passwd": "", "/etc/passwd": ""} {
+		if links[name] != want {
+			t.Errorf("the evidence %q links to %q, want %q", name, links[name], want)
+		}
+	}
+}
+
+func TestTimelineTellsEveryWay(t *testing.T) {
+	run := fixture.Run()
+	e := &run.Experiments[0]
+	e.Probes = nil
+	for i, way := range record.Ways {
+		e.Probes = append(e.Probes, record.Probe{Name: "p", Vantage: fmt.Sprint(i), Spans: []record.Span{{From: 1, To: 9, Way: way, Count: 160}}})
+	}
+	page := render(t, run)
+	for _, class := range []string{"up", "refused", "timedout", "etcderror", "notready", "pending", "other", "starved"} {
+		if !strings.Contains(page, `<path class="w `+class+`"`) || !strings.Contains(page, ".w."+class+" {") {
+			t.Errorf("the way %s has no drawing or no style", class)
+		}
+	}
+}
+
+func TestWriteErrorIsReported(t *testing.T) {
+	if err := html.Write(failing{}, fixture.Run()); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+func TestLargeRunStaysSmall(t *testing.T) {
+	const most = 8 << 20
+	run := fixture.Large(300, 20)
+	start := time.Now()
+	page := render(t, run)
+	if len(page) > most {
+		t.Errorf("300 experiments with 20 probes take %d bytes, at most %d are wanted", len(page), most)
+	}
+	t.Logf("%.1f MB in %s", float64(len(page))/1e6, time.Since(start).Round(time.Millisecond))
+}
+
+// FAULTLINE_PAGE names a file for the page of the fixture, to look at.
+func TestPageToLookAt(t *testing.T) {
+	path := os.Getenv("FAULTLINE_PAGE")
+	if path == "" {
+		t.Skip("FAULTLINE_PAGE is not set")
+	}
+	err := record.WriteFile(path, func(w io.Writer) error { return html.Write(w, fixture.Run()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkLargeRun(b *testing.B) {
+	run := fixture.Large(300, 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := html.Write(io.Discard, run); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

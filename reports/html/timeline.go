@@ -1,0 +1,317 @@
+package html
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+
+	"faultline/reports/internal/format"
+	"faultline/reports/record"
+)
+
+// The measures of a timeline, in units of its view box.
+const (
+	viewWidth  = 1080.0
+	plotLeft   = 212.0
+	plotRight  = 1010.0
+	vantageAt  = 112.0
+	flagHeight = 13.0
+	bandHeight = 16.0
+	laneHeight = 19.0
+	barHeight  = 11.0
+	upHeight   = 3.0
+	axisHeight = 22.0
+	leastBar   = 1.6 // a fault must be seen, however short
+	leastSpan  = 2.0 // shorter neighbours are drawn as one
+)
+
+// timeline draws one experiment from top to bottom; y is where it has got to.
+type timeline struct {
+	svg
+	e       *record.Experiment
+	end     float64
+	y       float64
+	holders []string
+}
+
+func drawTimeline(e *record.Experiment) template.HTML {
+	t := &timeline{e: e, end: horizon(e)}
+	flags := t.flags()
+	top := flagHeight*float64(rowsUsed(flags)) + 4
+	lanes := top + bandHeight + 4
+	bottom := lanes + laneHeight*float64(len(e.Probes)+len(e.Leases)+min(len(e.EtcdLeaders), 1)) + 4
+	height := bottom + axisHeight
+
+	t.raw(`<svg class="timeline" viewBox="0 0 `, viewWidth, " ", height, `" role="img" aria-label="`)
+	t.escape(t.describe())
+	t.raw(`">`)
+	t.window(lanes-2, bottom)
+	t.axis(lanes-2, bottom)
+	t.phases(top)
+	t.y = lanes
+	t.probes()
+	t.leaders()
+	t.leases()
+	t.marks(flags, bottom)
+	t.raw("</svg>")
+	return template.HTML(t.String()) // every text of the record went through escape
+}
+
+func (t *timeline) x(seconds float64) float64 {
+	return plotLeft + (plotRight-plotLeft)*math.Min(math.Max(seconds/t.end, 0), 1)
+}
+
+// describe is the drawing in a sentence, for those who cannot see it.
+func (t *timeline) describe() string {
+	parts := []string{"Timeline of " + format.Seconds(t.end)}
+	for _, p := range phasesOf(t.e) {
+		parts = append(parts, fmt.Sprintf("%s from %s to %s", p.Name, clock(p.From), clock(p.To)))
+	}
+	var worst record.Probe
+	for _, p := range t.e.Probes {
+		if p.LongestOut > worst.LongestOut {
+			worst = p
+		}
+	}
+	if worst.LongestOut > 0 {
+		parts = append(parts, fmt.Sprintf("longest out: %s at %s for %s", worst.Name, worst.Vantage, format.Seconds(worst.LongestOut)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// window shades the time in which the faults held.
+func (t *timeline) window(top, bottom float64) {
+	from, injected := t.e.Instant("injected")
+	if !injected {
+		return
+	}
+	to, undone := t.e.Instant("undone")
+	if !undone {
+		to = t.end
+	}
+	x0 := t.x(from)
+	t.bar("window", x0, max(t.x(to), x0+leastBar), top, bottom-top, "")
+}
+
+func (t *timeline) axis(top, bottom float64) {
+	step := tickStep(t.end, 10)
+	for i := 0; float64(i)*step <= t.end*1.0001; i++ {
+		at := float64(i) * step
+		x := t.x(at)
+		t.line("grid", x, top, x, bottom)
+		t.text("tick", x, bottom+14, fmt.Sprintf("%g s", math.Round(at*1000)/1000))
+	}
+	t.line("base", plotLeft, bottom, plotRight, bottom)
+	t.text("head end", viewWidth, top-6, "longest out")
+}
+
+// tickStep is the smallest of 1, 2, 5, 10, 20 … that gives at most n steps.
+func tickStep(length float64, n int) float64 {
+	rough := length / float64(n)
+	unit := math.Pow(10, math.Floor(math.Log10(rough)))
+	for _, factor := range []float64{1, 2, 5} {
+		if rough <= factor*unit*1.0001 {
+			return factor * unit
+		}
+	}
+	return 10 * unit
+}
+
+func (t *timeline) phases(top float64) {
+	t.text("head", 0, top+12, "probe")
+	t.text("head", vantageAt, top+12, "vantage point")
+	for _, p := range phasesOf(t.e) {
+		x0, x1 := t.x(p.From), t.x(p.To)
+		t.bar("phase "+p.Class, x0, x1, top, bandHeight,
+			fmt.Sprintf("%s: %s to %s (%s): %s", p.Name, clock(p.From), clock(p.To), format.Seconds(p.Length()), p.Meaning))
+		if label := cut(p.Name, x1-x0-6); label == p.Name {
+			t.text("inside mid", (x0+x1)/2, top+12, label)
+		}
+	}
+}
+
+func (t *timeline) probes() {
+	previous := ""
+	for i := range t.e.Probes {
+		p := &t.e.Probes[i]
+		t.label(p.Name, p.Vantage, p.Name == previous)
+		previous = p.Name
+		t.lane(p)
+		if p.LongestOut > 0 {
+			t.text("out end", viewWidth, t.y+13, format.Seconds(p.LongestOut))
+		}
+		t.y += laneHeight
+	}
+}
+
+func (t *timeline) label(name, vantage string, repeated bool) {
+	if !repeated {
+		t.line("rule", 0, t.y, plotLeft, t.y)
+		room := vantageAt - 6
+		if vantage == "" {
+			room = plotLeft - 8
+		}
+		t.text("name", 0, t.y+13, cut(name, room))
+	}
+	if vantage != "" {
+		t.text("vantage", vantageAt, t.y+13, cut(vantage, plotLeft-vantageAt-6))
+	}
+}
+
+// lane draws up as one thin path without tooltips, so that what is not up stands
+// out and the file stays small.
+func (t *timeline) lane(p *record.Probe) {
+	bars := barsOf(p.Spans, leastSpan*t.end/(plotRight-plotLeft))
+	middle := t.y + laneHeight/2
+	var up svg
+	for _, b := range bars {
+		if b.way == record.Up {
+			up.raw("M", t.x(b.from), " ", middle-upHeight/2, "H", t.x(b.to), "v", upHeight, "H", t.x(b.from), "z")
+		}
+	}
+	if up.Len() > 0 {
+		t.raw(`<path class="w up" d="`, up.String(), `">`)
+		t.title(fmt.Sprintf("%s at %s: up; %s, one every %s", p.Name, p.Vantage, format.Count(p.Samples, "sample"), format.Seconds(p.Interval)))
+		t.raw("</path>")
+	}
+	for _, b := range bars {
+		if b.way != record.Up {
+			x0 := t.x(b.from)
+			t.bar("w "+classOf(b.way), x0, max(t.x(b.to), x0+leastBar), middle-barHeight/2, barHeight, p.Name+" at "+p.Vantage+": "+b.tip())
+		}
+	}
+}
+
+func (t *timeline) leases() {
+	for _, l := range t.e.Leases {
+		t.label("lease "+l.Name, "", false)
+		for _, h := range l.Holds {
+			t.tenure(h.From, h.To, h.Holder, h.Holder,
+				fmt.Sprintf("%s held by %s from %s to %s, transition %d", l.Name, h.Holder, clock(h.From), clock(h.To), h.Transitions))
+		}
+		t.y += laneHeight
+	}
+}
+
+func (t *timeline) leaders() {
+	if len(t.e.EtcdLeaders) == 0 {
+		return
+	}
+	t.label("etcd", "leader, term", false)
+	for _, l := range t.e.EtcdLeaders {
+		label := fmt.Sprintf("%s · term %d", l.Leader, l.Term)
+		if l.Leader == "" {
+			label = "no leader"
+		}
+		t.tenure(l.From, l.To, l.Leader, label, fmt.Sprintf("etcd leader: %s from %s to %s (term %d)",
+			cmp.Or(l.Leader, "none"), clock(l.From), clock(l.To), l.Term))
+	}
+	t.y += laneHeight
+}
+
+func (t *timeline) tenure(from, to float64, holder, label, tip string) {
+	x0 := t.x(from)
+	x1 := max(t.x(to), x0+leastBar)
+	t.bar("holder "+t.shade(holder), x0, max(x1-1, x0+1), t.y+2.5, laneHeight-5, tip)
+	if label = cut(label, x1-x0-8); label != "" {
+		class := "inside"
+		if holder == "" {
+			class = "inside over" // letters on hatching want a halo
+		}
+		t.text(class, x0+5, t.y+13.5, label)
+	}
+}
+
+// shade gives a node the same shade in all lanes of an experiment.
+func (t *timeline) shade(holder string) string {
+	if holder == "" {
+		return "nobody"
+	}
+	node, _, _ := strings.Cut(holder, "_")
+	i := slices.Index(t.holders, node)
+	if i < 0 {
+		i = len(t.holders)
+		t.holders = append(t.holders, node)
+	}
+	return fmt.Sprintf("h%d", i%4)
+}
+
+// flag names an instant of a fault above the lanes.
+type flag struct {
+	at, x float64
+	state string
+	tip   string
+	row   int
+	left  bool // the text is on the left of its line
+}
+
+// flags are the instants worth a line, each state of several faults at one
+// place drawn once.
+func (t *timeline) flags() []flag {
+	var all []flag
+	for _, f := range t.e.Faults {
+		for _, state := range record.FaultStates[1:] { // nothing happens when a fault is planned
+			at, reached := f.Instants[state]
+			tip := fmt.Sprintf("%s: %s at %s", f.Name, state, clock(at))
+			i := slices.IndexFunc(all, func(o flag) bool { return o.state == state && math.Abs(o.x-t.x(at)) < 4 })
+			switch {
+			case !reached:
+			case i >= 0:
+				all[i].tip += "\n" + tip
+			default:
+				all = append(all, flag{at: at, x: t.x(at), state: state, tip: tip})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b flag) int { return cmp.Compare(a.at, b.at) })
+	place(all)
+	return all
+}
+
+// place puts each flag in the first row where its text is free.
+func place(all []flag) {
+	var ends []float64
+	for i := range all {
+		f := &all[i]
+		width := 6.1*float64(len(f.label())) + 8
+		from := f.x
+		if f.x+width > viewWidth {
+			f.left = true
+			from = f.x - width
+		}
+		f.row = slices.IndexFunc(ends, func(end float64) bool { return end <= from })
+		if f.row < 0 {
+			f.row = len(ends)
+			ends = append(ends, 0)
+		}
+		ends[f.row] = from + width
+	}
+}
+
+func (f flag) label() string { return f.state + " " + clock(f.at) }
+
+func rowsUsed(all []flag) int {
+	rows := 0
+	for _, f := range all {
+		rows = max(rows, f.row+1)
+	}
+	return rows
+}
+
+func (t *timeline) marks(all []flag, bottom float64) {
+	for _, f := range all {
+		y := flagHeight*float64(f.row) + 10
+		t.raw(`<g class="mark `, f.state, `">`)
+		t.title(f.tip)
+		t.line("stem", f.x, y-8, f.x, bottom)
+		if f.left {
+			t.text("flag end", f.x-3, y, f.label())
+		} else {
+			t.text("flag", f.x+3, y, f.label())
+		}
+		t.raw("</g>")
+	}
+}

@@ -1,0 +1,66 @@
+// Package format writes figures of a record for people, alike in every rendering.
+package format
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"faultline/reports/record"
+)
+
+// Seconds writes a duration with three significant figures or so: 214 ms,
+// 3.41 s, 41.2 s, 4m05s.
+func Seconds(s float64) string {
+	switch a := math.Abs(s); {
+	case a == 0:
+		return "0 s"
+	case a < 0.001:
+		return fmt.Sprintf("%.2f ms", s*1000)
+	case a < 0.01:
+		return fmt.Sprintf("%.1f ms", s*1000)
+	case a < 0.9995:
+		return fmt.Sprintf("%.0f ms", s*1000)
+	case a < 9.995:
+		return fmt.Sprintf("%.2f s", s)
+	case a < 99.95:
+		return fmt.Sprintf("%.1f s", s)
+	}
+	d := time.Duration(math.Round(s)) * time.Second
+	if d.Abs() < time.Hour {
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Abs().Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Abs().Minutes())%60)
+}
+
+// Bounds writes what an observation's duration was held against; empty where
+// it was not bounded.
+func Bounds(o record.Observation) string {
+	switch {
+	case o.Lower != nil && o.Upper != nil:
+		return Seconds(*o.Lower) + " to " + Seconds(*o.Upper)
+	case o.Upper != nil:
+		return "at most " + Seconds(*o.Upper)
+	case o.Lower != nil:
+		return "at least " + Seconds(*o.Lower)
+	default:
+		return ""
+	}
+}
+
+// Recovery writes the recovery time of an experiment; empty where it has none.
+func Recovery(e *record.Experiment) string {
+	if s, ok := e.Recovery(); ok {
+		return Seconds(s)
+	}
+	return ""
+}
+
+// Count writes a number with its noun: 1 experiment, 3 experiments.
+func Count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}

@@ -1,0 +1,39 @@
+package format_test
+
+import (
+	"testing"
+
+	"faultline/reports/internal/format"
+	"faultline/reports/record"
+)
+
+func TestSeconds(t *testing.T) {
+	for seconds, want := range map[float64]string{
+		0: "0 s", 0.00042: "0.42 ms", 0.0042: "4.2 ms", 0.214: "214 ms", 0.9996: "1.00 s", 3.414: "3.41 s", 9.999: "10.0 s",
+		41.23: "41.2 s", 99.96: "1m40s", 245: "4m05s", 3599.7: "1h00m", 4000: "1h06m", -3: "-3.00 s",
+	} {
+		if got := format.Seconds(seconds); got != want {
+			t.Errorf("%g s is written %q, want %q", seconds, got, want)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	lower, upper := 15.0, 30.0
+	for _, test := range []struct {
+		lower, upper *float64
+		want         string
+	}{
+		{nil, nil, ""}, {&lower, nil, "at least 15.0 s"}, {nil, &upper, "at most 30.0 s"}, {&lower, &upper, "15.0 s to 30.0 s"},
+	} {
+		if got := format.Bounds(record.Observation{Lower: test.lower, Upper: test.upper}); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	if got := format.Count(1, "claim") + ", " + format.Count(0, "claim"); got != "1 claim, 0 claims" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,214 @@
+// Package record defines the versioned account of a run: what was broken, what
+// was seen, and what that says about each claim. It is the only thing that the
+// suites and the reports exchange, and it is plain data: JSON in, JSON out.
+//
+// Instants inside an experiment are offsets in seconds on a monotonic clock,
+// counted from the experiment's start; only StartedAt fields are wall time.
+package record
+
+import "time"
+
+// SchemaVersion is the version of the JSON that this package writes. A reader
+// refuses a record with a higher number.
+const SchemaVersion = 1
+
+// Run is everything that one invocation of the suite measured.
+type Run struct {
+	Schema      int          `json:"schema"`
+	ID          string       `json:"id"`
+	StartedAt   time.Time    `json:"startedAt"`
+	Seconds     float64      `json:"seconds"`
+	Environment Environment  `json:"environment"`
+	Claims      []Claim      `json:"claims"`
+	Experiments []Experiment `json:"experiments"`
+	// Failures are errors of the harness itself, outside any experiment.
+	Failures []string `json:"failures,omitempty"`
+	// NotRestored lists faults whose undo could not be proven at the end.
+	NotRestored []string `json:"notRestored,omitempty"`
+	// Refused says why the run was refused before anything was changed.
+	Refused string `json:"refused,omitempty"`
+}
+
+// Environment is what the figures of a run depend on.
+type Environment struct {
+	Kubernetes       string  `json:"kubernetes"`
+	Etcd             string  `json:"etcd"`
+	NodeImage        string  `json:"nodeImage"`
+	ImageOrigin      string  `json:"imageOrigin"`  // registry or offline
+	LoadBalancer     string  `json:"loadBalancer"` // envoy or haproxy
+	Engine           string  `json:"engine"`
+	Kernel           string  `json:"kernel"`
+	CgroupVersion    int     `json:"cgroupVersion"`
+	Cores            int     `json:"cores"`
+	MemoryBytes      uint64  `json:"memoryBytes"`
+	Profile          string  `json:"profile"` // fast or documented
+	Slack            float64 `json:"slack"`   // factor on upper bounds
+	FaultlineVersion string  `json:"faultlineVersion"`
+}
+
+// Claim is a row of the catalogue as far as a report needs it.
+type Claim struct {
+	ID        string `json:"id"`
+	Group     string `json:"group"`
+	Statement string `json:"statement"`
+	Source    string `json:"source"`
+	// Drift says how today's Kubernetes differs; empty where it does not.
+	Drift string `json:"drift,omitempty"`
+}
+
+// Verdict is what an experiment says about a claim.
+type Verdict string
+
+// The four verdicts. Only Held and Drifted pass.
+const (
+	// Held: the documented behaviour was observed.
+	Held Verdict = "held"
+	// Drifted: the document was right in its time; today's different behaviour was asserted.
+	Drifted Verdict = "drifted"
+	// Broken: neither the documented nor today's known behaviour was observed.
+	Broken Verdict = "broken"
+	// Inconclusive: no steady state, the fault did not land, or a probe starved.
+	Inconclusive Verdict = "inconclusive"
+)
+
+// Passes tells whether the verdict lets a gate pass.
+func (v Verdict) Passes() bool { return v == Held || v == Drifted }
+
+// Experiment is one drill: steady state, fault, loss, undo, recovery, audit.
+type Experiment struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Claims    []string  `json:"claims"`
+	Topology  string    `json:"topology"`
+	Cluster   string    `json:"cluster"`
+	StartedAt time.Time `json:"startedAt"`
+	Seconds   float64   `json:"seconds"`
+	Verdict   Verdict   `json:"verdict"`
+	// Drift is set with the verdict Drifted: how today differs, as observed here.
+	Drift string `json:"drift,omitempty"`
+	// Reason explains every verdict but Held.
+	Reason       string        `json:"reason,omitempty"`
+	Faults       []Fault       `json:"faults"`
+	Observations []Observation `json:"observations"`
+	Probes       []Probe       `json:"probes"`
+	Leases       []Lease       `json:"leases"`
+	EtcdLeaders  []EtcdTenure  `json:"etcdLeaders"`
+	Audit        *Audit        `json:"audit,omitempty"`
+	// Evidence are paths relative to the record.
+	Evidence []string `json:"evidence,omitempty"`
+	// Command repeats this experiment alone.
+	Command string `json:"command,omitempty"`
+}
+
+// Fault is one injected fault with the instants of its states.
+type Fault struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"` // what a person calls it: "stop kube-apiserver on n1"
+	Kind   string `json:"kind"`
+	Node   string `json:"node"`
+	Target string `json:"target"`
+	State  string `json:"state"` // planned, armed, injected, landed, undone, healed
+	Proof  string `json:"proof,omitempty"`
+	// Instants are seconds since the experiment's start, by state.
+	Instants map[string]float64 `json:"instants"`
+}
+
+// Observation is one assertion: what was expected, what was seen.
+type Observation struct {
+	Claim    string  `json:"claim,omitempty"`
+	Expected string  `json:"expected"`
+	Observed string  `json:"observed"`
+	OK       bool    `json:"ok"`
+	At       float64 `json:"at"`
+	// Seconds is the measured duration where there is one (an outage, a recovery).
+	Seconds *float64 `json:"seconds,omitempty"`
+	// Lower and Upper bound Seconds where the claim bounds it.
+	Lower *float64 `json:"lower,omitempty"`
+	Upper *float64 `json:"upper,omitempty"`
+	// Recovery marks the duration as the experiment's recovery time.
+	Recovery bool `json:"recovery,omitempty"`
+}
+
+// Way is the way a probe's target is up or down.
+type Way string
+
+// The states of a probe. Four ways to be down are kept apart, and two that are
+// not failures of a server: work that is accepted and not done yet, and a
+// sample that we ourselves could not take in time.
+const (
+	Up        Way = "up"
+	Refused   Way = "refused"    // nothing listens, or the connection was reset
+	TimedOut  Way = "timed-out"  // no answer in the probe's time
+	EtcdError Way = "etcd-error" // the API server answers that its store fails
+	NotReady  Way = "not-ready"  // cache or server not initialised, or throttled
+	Pending   Way = "pending"    // accepted, not yet acted upon
+	OtherDown Way = "other"      // an unexpected answer
+	Starved   Way = "starved"    // the probe itself was late
+)
+
+// Probe is the timeline of one probe at one vantage point.
+type Probe struct {
+	Name       string    `json:"name"`    // write, consistent-read, cached-read, watch, schedule, ...
+	Vantage    string    `json:"vantage"` // load-balancer, a node's name, in-cluster
+	Interval   float64   `json:"interval"`
+	Samples    int       `json:"samples"`
+	Spans      []Span    `json:"spans"`
+	Before     Latencies `json:"before"`
+	During     Latencies `json:"during"`
+	After      Latencies `json:"after"`
+	MaxGap     float64   `json:"maxGap"`     // longest time between two samples' starts
+	LongestOut float64   `json:"longestOut"` // longest time without a success
+}
+
+// Span is a time in which a probe saw one way.
+type Span struct {
+	From  float64 `json:"from"`
+	To    float64 `json:"to"`
+	Way   Way     `json:"way"`
+	Count int     `json:"count"`
+	// Example is one message of the span, for the reader.
+	Example string `json:"example,omitempty"`
+}
+
+// Latencies are percentiles of successful samples, in seconds.
+type Latencies struct {
+	Count int     `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+}
+
+// Lease is who held a leader lock when.
+type Lease struct {
+	Name  string   `json:"name"`
+	Holds []Tenure `json:"holds"`
+}
+
+// Tenure is one holder's time.
+type Tenure struct {
+	From        float64 `json:"from"`
+	To          float64 `json:"to"`
+	Holder      string  `json:"holder"`
+	Transitions int     `json:"transitions"`
+}
+
+// EtcdTenure is one etcd leader's time; an empty Leader means that none was known.
+type EtcdTenure struct {
+	From   float64 `json:"from"`
+	To     float64 `json:"to"`
+	Leader string  `json:"leader"`
+	Term   uint64  `json:"term"`
+}
+
+// Audit is what became of the writes that were acknowledged.
+type Audit struct {
+	Attempted    int      `json:"attempted"`
+	Acknowledged int      `json:"acknowledged"`
+	Lost         []string `json:"lost"`
+	// Backwards lists API servers whose resource version went back.
+	Backwards []string `json:"backwards"`
+	// Missed counts acknowledged writes that the watch never delivered.
+	Missed  int      `json:"missed"`
+	Through []string `json:"through"` // API servers that were asked
+}

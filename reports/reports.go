@@ -1,0 +1,38 @@
+// Package reports writes a record and its renderings into a folder.
+package reports
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"faultline/reports/html"
+	"faultline/reports/junit"
+	"faultline/reports/record"
+)
+
+// The files of a run.
+const (
+	RecordFile  = "record.json"
+	SummaryFile = "summary.json"
+	JUnitFile   = "junit.xml"
+	HTMLFile    = "report.html"
+)
+
+// Write writes all files of the run into dir, the record first: it is the one
+// from which the others can be made again. A file that fails keeps none of the
+// others from being written.
+func Write(dir string, run *record.Run) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the reports: %w", err)
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return errors.Join(
+		run.Save(in(RecordFile)),
+		record.Summarise(run).Save(in(SummaryFile)),
+		record.WriteFile(in(JUnitFile), func(w io.Writer) error { return junit.Write(w, run) }),
+		record.WriteFile(in(HTMLFile), func(w io.Writer) error { return html.Write(w, run) }),
+	)
+}

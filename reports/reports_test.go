@@ -1,0 +1,74 @@
+package reports_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"faultline/reports"
+	"faultline/reports/internal/fixture"
+	"faultline/reports/record"
+)
+
+func TestWriteMakesEveryFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "artifacts", "run")
+	for range 2 { // a second time replaces the first
+		if err := reports.Write(dir, fixture.Run()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 4 {
+		t.Fatalf("got %v, %v", entries, err)
+	}
+	if _, err := record.Load(filepath.Join(dir, reports.RecordFile)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneFailureKeepsNoOtherFile(t *testing.T) {
+	dir := t.TempDir()
+	blocked := filepath.Join(dir, reports.SummaryFile)
+	if err := os.MkdirAll(filepath.Join(blocked, "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := reports.Write(dir, fixture.Run()); err == nil || !strings.Contains(err.Error(), blocked) {
+		t.Errorf("got %v", err)
+	}
+	for _, name := range []string{reports.RecordFile, reports.JUnitFile, reports.HTMLFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Reports must stay usable without a cluster or a test framework.
+func TestImports(t *testing.T) {
+	allowed := func(path string) bool {
+		return !strings.Contains(path, ".") && !strings.HasPrefix(path, "faultline/") ||
+			strings.HasPrefix(path, "faultline/reports") || path == "golang.org/x/term" || path == "sigs.k8s.io/yaml"
+	}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range file.Imports {
+			if name, _ := strconv.Unquote(i.Path.Value); !allowed(name) {
+				t.Errorf("%s imports %s", path, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,219 @@
+// Package terminal renders a record as a table for people at a terminal, or
+// reading the log of one. What it draws itself is plain ASCII.
+package terminal
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/term"
+
+	"faultline/reports/internal/format"
+	"faultline/reports/record"
+)
+
+// Options say how to render.
+type Options struct {
+	Color bool
+	// Width in columns; 0 means 120. Below 90 each row becomes a few lines.
+	Width int
+}
+
+// Detect chooses options for a file: colour on a terminal unless NO_COLOR is
+// set or TERM is dumb, and the terminal's width.
+func Detect(f *os.File) Options {
+	fd := int(f.Fd())
+	if !term.IsTerminal(fd) {
+		return Options{}
+	}
+	width, _, err := term.GetSize(fd)
+	if err != nil {
+		width = 0
+	}
+	return Options{Color: wantsColor(os.Getenv), Width: width}
+}
+
+func wantsColor(getenv func(string) string) bool {
+	return getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
+}
+
+const (
+	defaultWidth = 120
+	tableWidth   = 90
+	leastWidth   = 48
+)
+
+// row is one claim in one experiment.
+type row struct {
+	claim, topology, expected, observed, recovery string
+	verdict                                       record.Verdict
+}
+
+// Write writes a row for each claim and experiment, then what is wrong, then
+// the summary.
+func Write(w io.Writer, run *record.Run, o Options) error {
+	if o.Width <= 0 {
+		o.Width = defaultWidth
+	}
+	o.Width = max(o.Width, leastWidth)
+	out := &printer{Writer: bufio.NewWriter(w), paint: painter(o.Color), width: o.Width}
+	if rows := rowsOf(run); len(rows) > 0 {
+		if o.Width < tableWidth {
+			out.blocks(rows)
+		} else {
+			out.table(rows)
+		}
+	}
+	s := record.Summarise(run)
+	out.problems(run, s)
+	out.summary(run, s)
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write the summary of the run: %w", err)
+	}
+	return nil
+}
+
+// rowsOf is ordered by claim as in the catalogue, then as the experiments ran.
+func rowsOf(run *record.Run) []row {
+	var rows []row
+	for _, c := range record.Summarise(run).Verdicts {
+		for i := range run.Experiments {
+			if e := &run.Experiments[i]; slices.Contains(e.Claims, c.Claim) {
+				rows = append(rows, rowOf(e, c.Claim))
+			}
+		}
+	}
+	for i := range run.Experiments {
+		if e := &run.Experiments[i]; len(e.Claims) == 0 {
+			rows = append(rows, rowOf(e, ""))
+		}
+	}
+	return rows
+}
+
+func rowOf(e *record.Experiment, claim string) row {
+	r := row{claim: plain(claim), topology: plain(e.Topology), recovery: format.Recovery(e), verdict: e.Verdict}
+	seen, found := e.Decisive(claim)
+	if found {
+		r.expected, r.observed = plain(seen.Expected), plain(seen.Observed)
+	}
+	if r.expected == "" {
+		r.expected = plain(e.Name)
+	}
+	if !e.Verdict.Passes() && (!found || seen.OK) {
+		r.observed = plain(e.Reason)
+	}
+	if e.Verdict == record.Drifted && e.Drift != "" {
+		r.observed = plain(e.Drift)
+	}
+	return r
+}
+
+// plain keeps control characters in a record away from the terminal.
+func plain(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f && r < 0xa0 }), " ")
+}
+
+type printer struct {
+	*bufio.Writer
+	paint func(v record.Verdict, text string) string
+	width int
+}
+
+// line leaves errors to the final Flush, which reports the first of them.
+func (p *printer) line(text string) { _, _ = p.WriteString(strings.TrimRight(text, " ") + "\n") }
+
+// problems lists what a reader must act on, worst last: that is what stays in
+// view.
+func (p *printer) problems(run *record.Run, s record.Summary) {
+	for _, f := range s.Failures {
+		p.problem(f.Verdict, string(f.Verdict), fmt.Sprintf("%s on %s: %s", f.Name, f.Topology, f.Reason))
+		if f.Command != "" {
+			p.line("  repeat: " + plain(f.Command)) // never wrapped: it is made to be copied
+		}
+	}
+	for _, text := range run.Failures {
+		p.problem(record.Broken, "harness error", text)
+	}
+	for _, text := range run.NotRestored {
+		p.problem(record.Broken, "not restored", text)
+	}
+	if run.Refused != "" {
+		p.problem(record.Broken, "refused", run.Refused)
+	}
+}
+
+func (p *printer) problem(v record.Verdict, kind, text string) {
+	lines := wrap(kind+": "+plain(text), p.width-2)
+	lines[0] = strings.Replace(lines[0], kind, p.paint(v, kind), 1)
+	for i, l := range lines {
+		if i > 0 {
+			l = "  " + l
+		}
+		p.line(l)
+	}
+}
+
+func (p *printer) summary(run *record.Run, s record.Summary) {
+	if len(s.Failures)+len(s.Harness)+len(s.NotRestored) > 0 || s.Refused != "" {
+		p.line("")
+	}
+	verdict := record.Broken
+	switch s.Outcome {
+	case record.OutcomeHeld:
+		verdict = record.Held
+	case record.OutcomeInconclusive:
+		verdict = record.Inconclusive
+	}
+	first := fmt.Sprintf("%s in %s: %s", format.Count(s.Experiments.Total, "experiment"), format.Seconds(run.Seconds), counts(s.Experiments))
+	if m, ok := record.MedianRecovery(run.Experiments); ok {
+		first += "; median recovery " + format.Seconds(m)
+	}
+	p.line(p.paint(verdict, strings.ToUpper(string(s.Outcome))) + "  run " + plain(run.ID))
+	for _, text := range []string{first, format.Count(s.Claims.Total, "claim") + ": " + counts(s.Claims)} {
+		for _, l := range wrap(text, p.width) {
+			p.line(l)
+		}
+	}
+}
+
+func counts(c record.Counts) string {
+	var parts []string
+	for _, v := range append(slices.Clone(record.Verdicts), record.Untested) {
+		if n := c.Of(v); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// mark tells a verdict by sign and word, so that colour is never needed.
+func mark(v record.Verdict) string {
+	signs := map[record.Verdict]string{record.Held: "+", record.Drifted: "~", record.Broken: "x"}
+	sign, ok := signs[v]
+	if !ok {
+		sign = "?"
+	}
+	return sign + " " + string(v)
+}
+
+func painter(color bool) func(record.Verdict, string) string {
+	if !color {
+		return func(_ record.Verdict, text string) string { return text }
+	}
+	codes := map[record.Verdict]string{record.Held: "32", record.Drifted: "36", record.Broken: "1;31"}
+	return func(v record.Verdict, text string) string {
+		code, ok := codes[v]
+		if !ok {
+			code = "33"
+		}
+		return "\x1b[" + code + "m" + text + "\x1b[0m"
+	}
+}
