@@ -43,7 +43,16 @@ type Node struct {
 	Host    string
 	Role    Role
 	Address string
-	shell   Shell
+	// Power switches the node off and on from this machine; empty where we cannot.
+	Power Power
+	shell Shell
+}
+
+// Power is how to switch a node off and on: commands of this machine.
+type Power struct {
+	// Off ends everything on the node at once. On is idempotent and keeps the
+	// node's address. Running prints true or false.
+	Off, On, Running []string
 }
 
 // Endpoint is one way to the API: a single API server or the load balancer.

@@ -13,10 +13,19 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // etcdClientPort is where kubeadm's etcd listens for clients on the node's address.
 const etcdClientPort = "2379"
+
+// reconnect keeps a client from waiting long before it notices that a member is
+// back: gRPC's own back-off grows to two minutes.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+	MinConnectTimeout: 2 * time.Second,
+}
 
 // etcdAccess holds one client a member, made on first use.
 type etcdAccess struct {
@@ -56,6 +65,7 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 		DialTimeout: 2 * time.Second,
 		TLS:         c.etcd.tls,
 		Logger:      zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(reconnect)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("client for %s: %w", member, err)

@@ -166,6 +166,24 @@ func (t Timing) ControlPlaneReturn() Bounds {
 // LoadBalancer bounds how long the load balancer sends to a dead API server.
 func (t Timing) LoadBalancer() Bounds { return Bounds{Upper: t.upper(lbProbe + 3*time.Second)} }
 
+// LoadBalancerAfterRemoval bounds the same from the removal of a manifest: the
+// kubelet first has to notice the file, and the server to end.
+func (t Timing) LoadBalancerAfterRemoval() Bounds {
+	return Bounds{Upper: t.upper(fileCheckFrequency+terminationGrace) + t.LoadBalancer().Upper}
+}
+
+// HostLoss bounds how long the API pauses when a host with a master dies: the
+// load balancer has to notice, and etcd to elect.
+func (t Timing) HostLoss() Bounds {
+	return Bounds{Upper: t.LoadBalancer().Upper + t.EtcdElection().Upper}
+}
+
+// HostLossFailover bounds how long an elected component pauses when its
+// leader's host dies. Where the leader was elsewhere nothing pauses at all.
+func (t Timing) HostLossFailover() Bounds {
+	return Bounds{Upper: t.LeaseTakeover().Upper + t.HostLoss().Upper}
+}
+
 // NodeNotReady bounds when a silent node is marked: the grace period counts from
 // the last lease renewal, which is up to nodeLeaseRenewal old.
 func (t Timing) NodeNotReady() Bounds {

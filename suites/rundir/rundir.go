@@ -13,6 +13,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"faultline/fault"
+	"faultline/reports"
 )
 
 // Variable names the environment variable that carries the run's identifier
@@ -66,7 +69,7 @@ func states() (string, error) {
 }
 
 // Journal is the path of the run's fault journal.
-func (d Dir) Journal() string { return filepath.Join(d.State, "faults.jsonl") }
+func (d Dir) Journal() string { return filepath.Join(d.State, fault.JournalName) }
 
 // Experiments is the folder of one file an experiment, each complete.
 func (d Dir) Experiments() string { return filepath.Join(d.Results, "experiments") }
@@ -80,7 +83,7 @@ func (d Dir) Evidence(experiment string) string {
 }
 
 // Record is the path of the run's record.
-func (d Dir) Record() string { return filepath.Join(d.Results, "record.json") }
+func (d Dir) Record() string { return filepath.Join(d.Results, reports.RecordFile) }
 
 // File is the path of a rendering beside the record.
 func (d Dir) File(name string) string { return filepath.Join(d.Results, name) }

@@ -1,0 +1,28 @@
+package clusters
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+)
+
+// ThisMachineName is the name of the pseudo-node ThisMachine.
+const ThisMachineName = "this-machine"
+
+// ThisMachine is where commands go that no node can run: those that switch nodes
+// off and on. It belongs to no cluster.
+func ThisMachine() *Node { return &Node{Name: ThisMachineName, shell: LocalShell} }
+
+// LocalShell runs a command on this machine.
+func LocalShell(ctx context.Context, _ string, stdin io.Reader, argv ...string) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%.80q on this machine: %w: %s", argv, err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.Bytes(), nil
+}

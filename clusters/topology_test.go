@@ -1,0 +1,129 @@
+package clusters
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDocumentedTopologiesAreValid(t *testing.T) {
+	seen := map[string]bool{}
+	for _, topology := range Documented() {
+		if err := topology.Validate(); err != nil {
+			t.Error(err)
+		}
+		if topology.Source == "" {
+			t.Errorf("%s cites no line", topology.Name)
+		}
+		if seen[topology.Name] {
+			t.Errorf("%s is there twice", topology.Name)
+		}
+		seen[topology.Name] = true
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	for want, change := range map[string]func(*Topology){
+		"lower-case":             func(t *Topology) { t.Name = "Three Hosts" },
+		"listed twice":           func(t *Topology) { t.Hosts[1].Name = t.Hosts[0].Name },
+		"has no member":          func(t *Topology) { t.Hosts[2].Members = nil },
+		"unknown role":           func(t *Topology) { t.Hosts[0].Members[0].Role = "king" },
+		"no member has the role": func(t *Topology) { t.Hosts = []Host{{Name: "h1", Members: []Member{{Role: Worker}}}} },
+		"do not go with":         func(t *Topology) { t.LoadBalancer = NoLoadBalancer },
+		"unknown load balancer":  func(t *Topology) { t.LoadBalancer = "two" },
+		"no member runs": func(t *Topology) {
+			*t = SingleHostMinimal()
+			t.Hosts[0].Members[0].Workloads = false
+		},
+	} {
+		topology := ThreeHostStacked()
+		change(&topology)
+		if err := topology.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}
+
+func TestFindNamesTheKnown(t *testing.T) {
+	if found, err := Find("three-host-stacked"); err != nil || found.Count(ControlPlane) != 3 {
+		t.Fatalf("got %v, %v", found, err)
+	}
+	if _, err := Find("four-host"); err == nil || !strings.Contains(err.Error(), "single-host-minimal") {
+		t.Fatalf("got %v, want an error that lists the known", err)
+	}
+}
+
+func TestMajorityAndMinority(t *testing.T) {
+	for _, c := range []struct{ members, majority, minority int }{
+		{1, 1, 0}, {2, 1, 0}, {3, 2, 1}, {4, 2, 1}, {5, 3, 2}, {6, 3, 2}, {7, 4, 3},
+	} {
+		all := make(Instances, c.members)
+		if got := len(all.Majority()); got != c.majority {
+			t.Errorf("losing %d of %d ends the majority, got %d", c.majority, c.members, got)
+		}
+		if got := len(all.Minority()); got != c.minority {
+			t.Errorf("losing %d of %d keeps the majority, got %d", c.minority, c.members, got)
+		}
+	}
+}
+
+func TestLowerBoundsAreNotScaled(t *testing.T) {
+	plain, slack := Timing{FastProfile(), 1}, Timing{FastProfile(), 3}
+	if plain.LeaseTakeover().Lower != slack.LeaseTakeover().Lower {
+		t.Error("slack scaled a lower bound")
+	}
+	if plain.LeaseTakeover().Upper*3 != slack.LeaseTakeover().Upper {
+		t.Error("slack did not scale an upper bound")
+	}
+	if got := plain.LeaseTakeover().Lower; got != 13*time.Second {
+		t.Errorf("nobody takes over before 13 s, got %s", got)
+	}
+}
+
+func TestSettingsFromTheEnvironment(t *testing.T) {
+	t.Setenv("FAULTLINE_SLACK", "0.5")
+	if _, err := SlackFromEnv(); err == nil {
+		t.Error("a slack below 1 was accepted")
+	}
+	t.Setenv("FAULTLINE_PROFILE", "quick")
+	if _, err := ProfileFromEnv(); err == nil {
+		t.Error("an unknown profile was accepted")
+	}
+}
+
+func TestParseProcess(t *testing.T) {
+	p, err := parseProcess("812 S 4711\n")
+	if err != nil || p != (Process{PID: 812, State: "S", StartTicks: 4711}) {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	for _, line := range []string{"", "812", "x S 1", "1 S y"} {
+		if _, err := parseProcess(line); err == nil {
+			t.Errorf("%q was accepted", line)
+		}
+	}
+}
+
+func TestParseContainersNewestFirst(t *testing.T) {
+	list, err := parseContainers([]byte(`{"containers":[{"id":"a","state":"CONTAINER_EXITED","metadata":{"attempt":0}},{"id":"b","state":"CONTAINER_RUNNING","metadata":{"attempt":1}}]}`))
+	if err != nil || len(list) != 2 || list[0].ID != "b" {
+		t.Fatalf("got %v, %v", list, err)
+	}
+	if _, err := parseContainers([]byte("no JSON")); err == nil {
+		t.Fatal("nonsense was accepted")
+	}
+}
+
+func TestParseActions(t *testing.T) {
+	line := `{"stageTimestamp":"2026-01-02T03:04:05Z","user":{"username":"system:kube-scheduler"},"userAgent":"kube-scheduler/v1","sourceIPs":["10.0.0.2"],"verb":"create","objectRef":{"resource":"pods","name":"p"},"responseStatus":{"code":201}}`
+	actions, err := parseActions([]byte(line+"\n"+line[:40]), time.Time{})
+	if err != nil || len(actions) != 1 || actions[0].SourceIP != "10.0.0.2" || actions[0].OnLease() {
+		t.Fatalf("got %+v, %v", actions, err)
+	}
+	later, err := parseActions([]byte(line), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+	if err != nil || len(later) != 0 {
+		t.Fatalf("an old action was not left out: %v, %v", later, err)
+	}
+	if _, err := parseActions([]byte("{nonsense}\n"), time.Time{}); err == nil {
+		t.Fatal("nonsense was accepted")
+	}
+}

@@ -1,0 +1,339 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+)
+
+// The contract: every fault on every component, on a real cluster, judged from a
+// vantage point that the fault's own code does not use: the component's health
+// port and the container runtime.
+
+// liveCluster skips a test that no cluster was meant for.
+func liveCluster(t *testing.T) *clusters.Cluster {
+	t.Helper()
+	if os.Getenv("FAULTLINE_LIVE_TESTS") != "1" {
+		t.Skip("set FAULTLINE_LIVE_TESTS=1 to break a real cluster")
+	}
+	return contractCluster(t)
+}
+
+// healthURL is what a component answers on its own node, with whatever status.
+var healthURL = map[clusters.Component]string{
+	clusters.Etcd:              "http://127.0.0.1:2381/health",
+	clusters.APIServer:         "https://127.0.0.1:6443/livez",
+	clusters.Scheduler:         "https://127.0.0.1:10259/livez",
+	clusters.ControllerManager: "https://127.0.0.1:10257/healthz",
+	clusters.Kubelet:           "http://127.0.0.1:10248/healthz",
+}
+
+// answers asks the component itself.
+func answers(ctx context.Context, i clusters.Instance) error {
+	if i.Component == clusters.ContainerRuntime {
+		_, err := i.Node.Exec(ctx, "crictl", "--timeout", "2s", "version")
+		return err
+	}
+	_, err := i.Node.Exec(ctx, "curl", "-sk", "-m", "2", "-o", "/dev/null", healthURL[i.Component])
+	return err
+}
+
+// silent is the opposite of answers.
+func silent(ctx context.Context, i clusters.Instance) error {
+	if answers(ctx, i) == nil {
+		return fmt.Errorf("%s still answers", i)
+	}
+	return nil
+}
+
+// newestContainer asks the runtime.
+func newestContainer(ctx context.Context, i clusters.Instance) (clusters.Container, error) {
+	all, err := i.Containers(ctx)
+	if err != nil || len(all) == 0 {
+		return clusters.Container{}, errors.Join(err, fmt.Errorf("%s: %d containers", i, len(all)))
+	}
+	return all[0], nil
+}
+
+// runs says that the runtime runs a container of the instance.
+func runs(ctx context.Context, i clusters.Instance) error {
+	newest, err := newestContainer(ctx, i)
+	if err == nil && newest.State != "CONTAINER_RUNNING" {
+		err = fmt.Errorf("the newest container of %s is %s", i, newest.State)
+	}
+	return err
+}
+
+// eventually waits for a condition of an instance.
+func eventually(t *testing.T, what string, within time.Duration, i clusters.Instance, check func(context.Context, clusters.Instance) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	err := clusters.Await(ctx, 200*time.Millisecond, what, func(ctx context.Context) error { return check(ctx, i) })
+	if err != nil {
+		t.Errorf("%s: %v", i, err)
+	}
+}
+
+// clean says that nothing of ours is on the node.
+func clean(ctx context.Context, i clusters.Instance) error {
+	out, err := i.Node.Exec(ctx, "sh", "-c", `systemctl list-units --all --plain --no-legend 'faultline-*'
+find /var/lib/faultline /etc/kubernetes/manifests/.faultline-* 2>/dev/null || true`)
+	if left := strings.TrimSpace(string(out)); err == nil && left != "" {
+		err = fmt.Errorf("left on %s: %s", i.Node.Name, left)
+	}
+	return err
+}
+
+// healing is the longest way back: a crash loop's back-off and a start.
+func healing(c *clusters.Cluster) time.Duration { return c.Timing.ControlPlaneReturn().Upper }
+
+// steady waits until the whole control plane of the target's node is up and stays so:
+// what lost its lease in the test before may be about to restart.
+func steady(t *testing.T, c *clusters.Cluster, target clusters.Instance) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*healing(c))
+	defer cancel()
+	err := each(components, func(_ int, component clusters.Component) error {
+		i := clusters.Instance{Component: component, Node: target.Node}
+		err := clusters.Await(ctx, time.Second, i.String()+" to answer", func(ctx context.Context) error { return answers(ctx, i) })
+		if err == nil {
+			_, err = stays(i, func(clusters.Process) bool { return true })(ctx)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatalf("no steady state before the fault: %v", err)
+	}
+}
+
+// liveInjector is an injector whose faults end with the test.
+func liveInjector(t *testing.T, c *clusters.Cluster) *Injector {
+	t.Helper()
+	in := NewInjector(c, testJournal(t))
+	t.Cleanup(func() {
+		if err := in.Restore(context.Background()); err != nil {
+			t.Errorf("restore: %v", err)
+		}
+	})
+	return in
+}
+
+func landLive(t *testing.T, in *Injector, f Fault) *Injection {
+	t.Helper()
+	i, err := in.Inject(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := i.Instants()
+	t.Logf("%s: armed in %s, acted in %s, landed after %s; %s", f, at.Armed.Sub(at.Planned),
+		at.Injected.Sub(at.Injecting), at.Landed.Sub(at.Injecting), i.Proof())
+	return i
+}
+
+// healLive waits for healing as the fault tells it.
+func healLive(t *testing.T, c *clusters.Cluster, i *Injection) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), healing(c))
+	defer cancel()
+	if err := i.AwaitHealed(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// assertEffect judges a landed fault from outside.
+func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.Container) {
+	t.Helper()
+	switch kind {
+	case KindKill, KindTerminate:
+		if !i.Component.Static() {
+			return // systemd restarts it within a second: nothing to see from outside
+		}
+		eventually(t, "another container than before", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {
+			newest, err := newestContainer(ctx, i)
+			if err == nil && newest.ID == before.ID && newest.State == "CONTAINER_RUNNING" {
+				err = fmt.Errorf("container %s runs on", before.ID)
+			}
+			return err
+		})
+	case KindPause:
+		eventually(t, "silence", 5*time.Second, i, silent)
+		if i.Component.Static() {
+			eventually(t, "a container that runs all the same", 5*time.Second, i, runs)
+		}
+	case KindHoldDown:
+		for range 5 {
+			if err := silent(t.Context(), i); err != nil {
+				t.Error(err)
+			}
+		}
+	case KindStop:
+		eventually(t, "silence", 5*time.Second, i, silent)
+		eventually(t, "no running container", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {
+			all, err := i.Containers(ctx)
+			if slices.ContainsFunc(all, func(c clusters.Container) bool { return c.State == "CONTAINER_RUNNING" }) {
+				err = fmt.Errorf("a container runs: %v", all)
+			}
+			return err
+		})
+	}
+}
+
+func TestContract(t *testing.T) {
+	c := liveCluster(t)
+	for _, kind := range []Kind{KindKill, KindTerminate, KindPause, KindHoldDown, KindStop} {
+		for _, component := range components {
+			if kind == KindStop && !component.Static() {
+				continue
+			}
+			t.Run(string(kind)+"/"+string(component), func(t *testing.T) {
+				target := c.Instances(component)[0]
+				steady(t, c, target)
+				var before clusters.Container
+				if component.Static() {
+					eventually(t, "a running container before the fault", healing(c), target, runs)
+					before, _ = newestContainer(t.Context(), target)
+				}
+				i := landLive(t, liveInjector(t, c), constructors[kind].make(target))
+				assertEffect(t, kind, target, before)
+				if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+				healLive(t, c, i)
+				eventually(t, "an answer after the fault", healing(c), target, answers)
+				eventually(t, "a clean node", 5*time.Second, target, clean)
+			})
+		}
+	}
+}
+
+func TestContractSeveralInstancesAtOnce(t *testing.T) {
+	c := liveCluster(t)
+	targets := c.Instances(clusters.Scheduler)
+	for _, target := range targets {
+		steady(t, c, target)
+	}
+	i := landLive(t, liveInjector(t, c), Pause(targets...))
+	for _, target := range targets {
+		eventually(t, "silence", 5*time.Second, target, silent)
+	}
+	if err := i.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	healLive(t, c, i)
+	for _, target := range targets {
+		eventually(t, "an answer", healing(c), target, answers)
+		eventually(t, "a clean node", 5*time.Second, target, clean)
+	}
+}
+
+func TestContractTheNodeUndoesItself(t *testing.T) {
+	c := liveCluster(t)
+	for _, kind := range []Kind{KindPause, KindHoldDown} {
+		t.Run(string(kind), func(t *testing.T) {
+			target := c.Instances(clusters.Scheduler)[0]
+			steady(t, c, target)
+			const ttl = 8 * time.Second
+			i := landLive(t, liveInjector(t, c), constructors[kind].make(target).WithTTL(ttl))
+			eventually(t, "silence", 5*time.Second, target, silent)
+			eventually(t, "a clean node", time.Until(i.Deadline())+5*time.Second, target, clean)
+			t.Logf("the node had undone it %s after its deadline", time.Since(i.Deadline()))
+			if time.Now().Before(i.Instants().Armed.Add(ttl - 2*time.Second)) {
+				t.Error("undone long before the deadline")
+			}
+			eventually(t, "an answer", healing(c), target, answers)
+			if err := i.Undo(t.Context()); err != nil {
+				t.Errorf("undo after the node's own: %v", err)
+			}
+			healLive(t, c, i)
+		})
+	}
+}
+
+func TestContractTheTimerBringsTheManifestBack(t *testing.T) {
+	c := liveCluster(t)
+	target := c.Instances(clusters.ControllerManager)[0]
+	steady(t, c, target)
+	i := landLive(t, liveInjector(t, c), Stop(target).WithTTL(stopLanding))
+	eventually(t, "silence", 5*time.Second, target, silent)
+	eventually(t, "an answer", time.Until(i.Deadline())+healing(c), target, answers)
+	eventually(t, "a clean node", 5*time.Second, target, clean)
+}
+
+func TestContractRecoverFromAnotherProcess(t *testing.T) {
+	c := liveCluster(t)
+	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown} {
+		t.Run(string(kind), func(t *testing.T) {
+			target := c.Instances(clusters.APIServer)[0] // recovery may not need it
+			steady(t, c, target)
+			dead := NewInjector(c, testJournal(t))
+			landLive(t, dead, constructors[kind].make(target))
+			if err := dead.journal.Close(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "silence", 5*time.Second, target, silent)
+			var out strings.Builder
+			report, err := Recover(t.Context(), []string{dead.journal.Path()}, shellForCluster(c), &out)
+			t.Log(out.String())
+			if err != nil || len(report.Undone) != 1 {
+				t.Errorf("%+v, %v", report, err)
+			}
+			eventually(t, "an answer", healing(c), target, answers)
+			eventually(t, "a clean node", 5*time.Second, target, clean)
+		})
+	}
+}
+
+// shellForCluster reaches nodes by the cluster that is at hand.
+func shellForCluster(c *clusters.Cluster) ShellFor {
+	return func(_ context.Context, _, node string) (clusters.Shell, error) {
+		n, err := c.Node(node)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrGone, err)
+		}
+		return func(ctx context.Context, _ string, in io.Reader, argv ...string) ([]byte, error) {
+			return n.ExecInput(ctx, in, argv...)
+		}, nil
+	}
+}
+
+func TestContractSabotage(t *testing.T) {
+	c := liveCluster(t)
+	target := c.Instances(clusters.Scheduler)[0]
+	steady(t, c, target)
+	for _, kind := range []Kind{KindKill, KindPause, KindHoldDown} {
+		in := liveInjector(t, c)
+		in.Sabotage.SkipInject = true
+		if _, err := in.Inject(t.Context(), constructors[kind].make(target)); !errors.Is(err, ErrNotLanded) {
+			t.Errorf("a %s that does nothing: got %v, want ErrNotLanded", kind, err)
+		}
+		eventually(t, "an answer", 5*time.Second, target, answers)
+		eventually(t, "a clean node", 5*time.Second, target, clean)
+	}
+
+	steady(t, c, target)
+	in := liveInjector(t, c)
+	in.Sabotage.SkipUndo = true
+	i := landLive(t, in, Pause(target))
+	if err := i.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
+	defer cancel()
+	if err := i.AwaitHealed(ctx); err == nil {
+		t.Error("healed although the undo was skipped")
+	}
+	if err := in.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an answer", healing(c), target, answers)
+	eventually(t, "a clean node", 5*time.Second, target, clean)
+}

@@ -1,0 +1,190 @@
+// Package fault breaks one thing, proves that it broke, and undoes it, even
+// from another process. What it does to a node is data: commands that need the
+// node's kernel and systemd but neither the API server nor this process.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"faultline/clusters"
+)
+
+// Kind names a fault in journals, records and catalogues.
+type Kind string
+
+// Fault is what to break, as a value: nothing happens until an Injector injects
+// it. Its constructors tell what each fault does, proves and undoes.
+type Fault struct {
+	Kind Kind
+	// TTL is when the nodes undo the fault by themselves. It has to cover the
+	// whole experiment: a fault that outlives its TTL is not in effect any more.
+	TTL time.Duration
+
+	parts []part
+}
+
+// DefaultTTL is the TTL of a fault that names none.
+const DefaultTTL = 10 * time.Minute
+
+// The limits of a TTL: the shorter would end before the fault has landed, the
+// longer is no dead man's switch.
+const (
+	minTTL = time.Second
+	maxTTL = 24 * time.Hour
+)
+
+// part is what a fault does to one target.
+type part struct {
+	// target names what is hit, for people and because a target bears one fault
+	// at a time.
+	target string
+	node   *clusters.Node
+	// plan looks at the target and says what to do to it. It changes nothing and
+	// refuses what makes no sense there.
+	plan func(ctx context.Context, id string) (effect, error)
+}
+
+// effect is a planned part: what to run on the node, and how to tell that it worked.
+type effect struct {
+	id     string
+	target string
+	node   *clusters.Node
+
+	// inject is the action. undo takes it back, is idempotent, and is nil where
+	// nothing outlives the action: then there is nothing to arm either.
+	inject, undo []string
+	// arm sets the dead man's switch; nil means a systemd timer on the node.
+	arm func(ttl time.Duration) []string
+	// prove returns the evidence that the effect is there now.
+	prove func(context.Context) (string, error)
+	// landing limits the time from the action to the proof.
+	landing time.Duration
+	// recovered returns since when the target has been well.
+	recovered func(context.Context) (time.Time, error)
+}
+
+// run runs one of the effect's commands on its node.
+func (e effect) run(ctx context.Context, argv []string) error {
+	if _, err := e.node.Exec(ctx, argv...); err != nil {
+		return fmt.Errorf("%s: %w", e.target, err)
+	}
+	return nil
+}
+
+// WithTTL is the fault with another dead man's time.
+func (f Fault) WithTTL(ttl time.Duration) Fault {
+	f.TTL = ttl
+	return f
+}
+
+// Targets names everything that the fault hits.
+func (f Fault) Targets() []string {
+	var all []string
+	for _, p := range f.parts {
+		all = append(all, p.target)
+	}
+	return all
+}
+
+// Nodes names the nodes of the targets, each once.
+func (f Fault) Nodes() []string {
+	var all []string
+	for _, p := range f.parts {
+		if p.node != nil && !slices.Contains(all, p.node.Name) {
+			all = append(all, p.node.Name)
+		}
+	}
+	return all
+}
+
+// String tells the fault to people.
+func (f Fault) String() string {
+	return string(f.Kind) + " " + strings.Join(f.Targets(), ", ")
+}
+
+// Available returns nil when the fault can be injected here and now, else the
+// reason why it cannot. It changes nothing.
+func (f Fault) Available(ctx context.Context) error {
+	_, err := f.plan(ctx, "check")
+	return err
+}
+
+// plan asks every part, and fails when a single one refuses.
+func (f Fault) plan(ctx context.Context, id string) ([]effect, error) {
+	if err := f.validate(); err != nil {
+		return nil, err
+	}
+	effects := make([]effect, len(f.parts))
+	err := each(f.parts, func(n int, p part) error {
+		partID := fmt.Sprintf("%s-%d", id, n)
+		e, err := p.plan(ctx, partID)
+		if err != nil {
+			return err
+		}
+		e.id, e.target = partID, p.target
+		if e.node == nil {
+			e.node = p.node
+		}
+		effects[n] = e
+		return nil
+	})
+	return effects, err
+}
+
+// validate reports what is wrong with the description, without looking at a node.
+func (f Fault) validate() error {
+	if len(f.parts) == 0 {
+		return errors.New("no target given: name at least one instance")
+	}
+	if f.TTL < minTTL || f.TTL > maxTTL {
+		return fmt.Errorf("the TTL %s is out of range: want %s to %s", f.TTL, minTTL, maxTTL)
+	}
+	targets := f.Targets()
+	for n, t := range targets {
+		if f.parts[n].node == nil {
+			return fmt.Errorf("target %d has no node: take instances from a running cluster", n+1)
+		}
+		if slices.Contains(targets[:n], t) {
+			return fmt.Errorf("%s is named twice", t)
+		}
+	}
+	return nil
+}
+
+// planner plans a fault on one instance.
+type planner func(ctx context.Context, i clusters.Instance, id string) (effect, error)
+
+// onInstances is a fault that does the same to each of several instances.
+func onInstances(kind Kind, instances []clusters.Instance, plan planner) Fault {
+	f := Fault{Kind: kind, TTL: DefaultTTL}
+	for _, i := range instances {
+		p := part{target: string(i.Component), node: i.Node}
+		if i.Node != nil {
+			p.target = i.String()
+		}
+		p.plan = func(ctx context.Context, id string) (effect, error) {
+			if !slices.Contains(components, i.Component) {
+				return effect{}, fmt.Errorf("unknown component %q, want one of %v", i.Component, components)
+			}
+			return plan(ctx, i, id)
+		}
+		f.parts = append(f.parts, p)
+	}
+	return f
+}
+
+// components are what can be hit by the faults on instances.
+var components = []clusters.Component{
+	clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager,
+	clusters.Kubelet, clusters.ContainerRuntime,
+}
+
+// command is a script with its arguments $1, $2 ...
+func command(script string, args ...string) []string {
+	return append([]string{"sh", "-c", script, "faultline"}, args...)
+}

@@ -1,0 +1,367 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"faultline/clusters"
+)
+
+// bench is an injector on a model.
+type bench struct {
+	*model
+	*Injector
+	cluster *clusters.Cluster
+}
+
+func newBench(t *testing.T) bench {
+	t.Helper()
+	m := newModel()
+	c := modelCluster(t, m.shell)
+	j, err := OpenJournal(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	return bench{m, NewInjector(c, j), c}
+}
+
+func (b bench) must(t *testing.T, f Fault) *Injection {
+	t.Helper()
+	i, err := b.Inject(t.Context(), f)
+	if err != nil {
+		t.Fatalf("inject: %v", err)
+	}
+	return i
+}
+
+func (b bench) states(t *testing.T) map[State]int {
+	t.Helper()
+	records, err := ReadJournal(b.journal.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[State]int{}
+	for _, r := range records {
+		states[r.State]++
+	}
+	return states
+}
+
+// constructors are every fault, with the name of its action's and undo's script.
+var constructors = map[Kind]struct {
+	make         func(...clusters.Instance) Fault
+	action, undo string
+}{
+	KindKill:      {Kill, "signal", ""},
+	KindTerminate: {Terminate, "signal", ""},
+	KindHoldDown:  {HoldDown, "hold", "release"},
+	KindPause:     {Pause, "pause", "resume"},
+	KindStop:      {Stop, "stop", "restore"},
+}
+
+func TestEveryFaultLandsIsUndoneAndHeals(t *testing.T) {
+	for kind, c := range constructors {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				i := b.must(t, c.make(b.cluster.EtcdMembers().Majority()...))
+				if i.State() != Landed || strings.Count(i.Proof(), "\n") != 1 {
+					t.Errorf("state %s, proof %q; want landed and a line for each of 2 targets", i.State(), i.Proof())
+				}
+				if err := i.Undo(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := i.AwaitHealed(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.unwell(); err != nil {
+					t.Error(err)
+				}
+				if got := b.states(t); got[Healed] != 2 || len(got) != 1 {
+					t.Errorf("journal ends with %v, want 2 healed", got)
+				}
+				at := i.Instants()
+				order := []time.Time{at.Planned, at.Armed, at.Injecting, at.Injected, at.Landed, at.Undoing, at.Undone}
+				if !slices.IsSortedFunc(order, time.Time.Compare) || at.Planned.IsZero() || at.Healed.Before(at.Undone) && kind != KindKill {
+					t.Errorf("instants out of order: %+v", at)
+				}
+				for _, s := range []string{"arm", c.action, c.undo} {
+					want := 2
+					if s == "" || s == "arm" && c.undo == "" {
+						want = 0
+					}
+					if got := count(b.changes(), s); got != want {
+						t.Errorf("%q ran %d times, want %d: %v", s, got, want, b.changes())
+					}
+				}
+			})
+		})
+	}
+}
+
+func count(calls []string, script string) int {
+	n := 0
+	for _, c := range calls {
+		if strings.HasSuffix(c, " "+script) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestNothingIsChangedByWhatIsRefused(t *testing.T) {
+	stranger := &clusters.Node{Name: "n1"}
+	cases := map[string]struct {
+		fault func(c *clusters.Cluster) Fault
+		want  string
+	}{
+		"no target": {func(*clusters.Cluster) Fault { return Kill() }, "no target"},
+		"twice":     {func(c *clusters.Cluster) Fault { e := c.EtcdMembers(); return Pause(e[0], e[1], e[0]) }, "etcd on n1 is named twice"},
+		"no node":   {func(*clusters.Cluster) Fault { return Kill(clusters.Instance{Component: clusters.Etcd}) }, "has no node"},
+		"foreign node": {func(*clusters.Cluster) Fault {
+			return Kill(clusters.Instance{Component: clusters.Etcd, Node: stranger})
+		}, "not in the cluster model"},
+		"unknown component":  {func(c *clusters.Cluster) Fault { return Kill(clusters.Instance{Component: "etcdd", Node: c.Nodes[0]}) }, `unknown component "etcdd"`},
+		"stop of a service":  {func(c *clusters.Cluster) Fault { return Stop(c.Instances(clusters.Kubelet)[0]) }, "no static pod"},
+		"TTL too short":      {func(c *clusters.Cluster) Fault { return Kill(c.EtcdMembers()[0]).WithTTL(time.Millisecond) }, "out of range"},
+		"TTL too long":       {func(c *clusters.Cluster) Fault { return Kill(c.EtcdMembers()[0]).WithTTL(48 * time.Hour) }, "out of range"},
+		"one bad in several": {func(c *clusters.Cluster) Fault { return Stop(c.EtcdMembers()[0], c.Instances(clusters.Kubelet)[1]) }, "no static pod"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			f := c.fault(b.cluster)
+			_, err := b.Inject(t.Context(), f)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+			if len(b.changes()) > 0 || len(b.states(t)) > 0 {
+				t.Errorf("changed %v, journalled %v", b.changes(), b.states(t))
+			}
+			b.must(t, Kill(b.cluster.EtcdMembers()...)) // nothing stays reserved
+		})
+	}
+}
+
+func TestTargetsThatAreDownAreRefused(t *testing.T) {
+	b := newBench(t)
+	etcd := b.cluster.EtcdMembers()
+	b.nodes["n1"].holds["other"] = clusters.Etcd
+	paused := b.nodes["n2"].processes[clusters.Etcd]
+	paused.State, paused.stopped = "T", time.Now()
+	if err := Kill(etcd[0]).Available(t.Context()); !errors.Is(err, clusters.ErrNoProcess) {
+		t.Errorf("no process: got %v", err)
+	}
+	if err := Pause(etcd[1]).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "kill -CONT") {
+		t.Errorf("stopped: got %v", err)
+	}
+	if err := Pause(etcd[2]).Available(t.Context()); err != nil {
+		t.Errorf("well: got %v", err)
+	}
+	if len(b.changes()) > 0 {
+		t.Errorf("changed %v", b.changes())
+	}
+}
+
+func TestATargetBearsOneFault(t *testing.T) {
+	b := newBench(t)
+	etcd := b.cluster.EtcdMembers()
+	first := b.must(t, Pause(etcd[0]))
+	if _, err := b.Inject(t.Context(), Kill(etcd[1], etcd[0])); err == nil || !strings.Contains(err.Error(), first.ID) {
+		t.Errorf("second fault: got %v, want it refused and %s named", err, first.ID)
+	}
+	fresh := NewInjector(b.cluster, b.journal) // as after a crash
+	if _, err := fresh.Inject(t.Context(), Kill(etcd[0])); err == nil || !strings.Contains(err.Error(), "chaos-recover") {
+		t.Errorf("fault of an earlier process: got %v, want recovery advised", err)
+	}
+	b.must(t, Kill(etcd[1]))
+	if err := first.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.must(t, Kill(etcd[0]))
+}
+
+func TestIllegalTransitions(t *testing.T) {
+	all := []State{Planned, Armed, Injected, Landed, Undone, Healed}
+	legal := 0
+	for _, from := range all {
+		for _, to := range all {
+			err := from.to(to)
+			if err == nil {
+				legal++
+			}
+			var illegal *TransitionError
+			if err != nil && !errors.As(err, &illegal) {
+				t.Errorf("%s to %s: %v", from, to, err)
+			}
+		}
+	}
+	if legal != 7 {
+		t.Errorf("%d legal transitions, want 7", legal)
+	}
+
+	b := newBench(t)
+	i := b.must(t, Pause(b.cluster.EtcdMembers()[0]))
+	before := len(b.changes())
+	var illegal *TransitionError
+	if err := i.AwaitHealed(t.Context()); !errors.As(err, &illegal) {
+		t.Errorf("healing a landed fault: got %v", err)
+	}
+	if i.State() != Landed || len(b.changes()) != before || b.states(t)[Landed] != 1 {
+		t.Errorf("an illegal transition changed something: %s, %v, %v", i.State(), b.changes(), b.states(t))
+	}
+	planned := &Injection{injector: b.Injector, state: Planned}
+	if err := planned.Undo(t.Context()); !errors.As(err, &illegal) {
+		t.Errorf("undoing a planned fault: got %v", err)
+	}
+}
+
+func TestUndoTwiceAndInAnyOrder(t *testing.T) {
+	b := newBench(t)
+	etcd := b.cluster.EtcdMembers()
+	a, c := b.must(t, Pause(etcd[0])), b.must(t, Stop(etcd[1]))
+	for _, i := range []*Injection{a, c, a, c} {
+		if err := i.Undo(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.unwell(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestANoOpIsNotLanded(t *testing.T) {
+	for kind, c := range constructors {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.Sabotage.SkipInject = true
+				_, err := b.Inject(t.Context(), c.make(b.cluster.EtcdMembers()[:2]...))
+				if !errors.Is(err, ErrNotLanded) {
+					t.Errorf("got %v, want ErrNotLanded", err)
+				}
+				if err := b.unwell(); err != nil {
+					t.Error(err)
+				}
+				if got := b.states(t); got[Undone] != 2 || len(got) != 1 || len(b.Open()) > 0 {
+					t.Errorf("journal %v, open %v; want all undone", got, b.Open())
+				}
+			})
+		})
+	}
+}
+
+func TestSkippedUndoIsNotHealed(t *testing.T) {
+	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown} {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.Sabotage.SkipUndo = true
+				i := b.must(t, constructors[kind].make(b.cluster.EtcdMembers()[0]))
+				if err := i.Undo(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				if err := i.AwaitHealed(ctx); err == nil {
+					t.Error("healed although the undo was skipped")
+				}
+				if b.states(t)[Landed] != 1 {
+					t.Errorf("journal %v, want the truth: landed", b.states(t))
+				}
+				if err := errors.Join(b.Restore(t.Context()), b.unwell()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestAnEndedContextStillUndoes(t *testing.T) {
+	b := newBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	shell := func(c context.Context, node string, in io.Reader, argv ...string) ([]byte, error) {
+		out, err := b.shell(c, node, in, argv...)
+		if argv[0] == "sh" && argv[2] == pauseScript {
+			cancel()
+		}
+		return out, err
+	}
+	if err := b.cluster.Connect(shell); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Inject(ctx, Pause(b.cluster.EtcdMembers()[0]))
+	if !errors.Is(err, ErrNotLanded) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := b.unwell(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedUndoCanBeTriedAgain(t *testing.T) {
+	b := newBench(t)
+	i := b.must(t, Pause(b.cluster.EtcdMembers()...))
+	broken := true
+	shell := func(ctx context.Context, node string, in io.Reader, argv ...string) ([]byte, error) {
+		if broken && node == "n2" {
+			return nil, errors.New("n2 is out of reach")
+		}
+		return b.shell(ctx, node, in, argv...)
+	}
+	if err := b.cluster.Connect(shell); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Undo(t.Context()); err == nil || !strings.Contains(err.Error(), "n2 is out of reach") {
+		t.Errorf("got %v", err)
+	}
+	if got := b.states(t); i.State() != Landed || got[Undone] != 2 || got[Landed] != 1 {
+		t.Errorf("state %s, journal %v; want landed, and 2 of 3 targets undone", i.State(), got)
+	}
+	broken = false
+	if err := errors.Join(i.Undo(t.Context()), b.unwell()); err != nil || i.State() != Undone {
+		t.Errorf("second undo: %s, %v", i.State(), err)
+	}
+}
+
+func TestTheNodeUndoesWhatWeDoNot(t *testing.T) {
+	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown} {
+		t.Run(string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				i := b.must(t, constructors[kind].make(b.cluster.EtcdMembers()...).WithTTL(20*time.Second))
+				time.Sleep(21 * time.Second)
+				if err := b.unwell(); err != nil {
+					t.Error(err)
+				}
+				if _, err := i.Prove(t.Context()); err == nil {
+					t.Error("Prove still finds the fault in effect")
+				}
+				if err := i.Undo(t.Context()); err != nil {
+					t.Errorf("undo after the timer: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestAnUnwritableJournalChangesNothing(t *testing.T) {
+	b := newBench(t)
+	if err := b.journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Inject(t.Context(), Pause(b.cluster.EtcdMembers()[0])); err == nil || !strings.Contains(err.Error(), filepath.Base(b.journal.Path())) {
+		t.Errorf("got %v, want an error that names the journal", err)
+	}
+	if len(b.changes()) > 0 {
+		t.Errorf("changed %v", b.changes())
+	}
+}

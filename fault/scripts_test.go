@@ -1,0 +1,328 @@
+package fault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+)
+
+// sandbox runs the scripts with a real shell on this machine's own processes: paths
+// lead to a temporary directory, the component is a process with a unique name,
+// and systemd is a stand-in that keeps units as files.
+type sandbox struct {
+	t    *testing.T
+	dir  string
+	name string // of the victim's process
+	env  []string
+}
+
+const standInRun = `#!/bin/sh
+while [ "$1" != -- ]; do
+  case "$1" in --unit=*) unit=${1#--unit=} ;; --on-active=*) timer=yes ;; esac
+  shift
+done
+shift
+if [ "$timer" ]; then printf '%s\0' "$@" >"$UNITS/$unit.timer"; exit; fi
+"$@" >/dev/null 2>&1 9<&- &
+echo $! >"$UNITS/$unit.service"
+`
+
+const standInControl = `#!/bin/sh
+unit=$UNITS/$2
+[ -e "$unit" ] || exit 5
+case "$1 $2" in stop*.service) kill "$(cat "$unit")" ;; esac
+[ "$1" != stop ] || rm "$unit"
+`
+
+// victims counts sandboxes, so that each has a process name of its own.
+var victims atomic.Int64
+
+func newSandbox(t *testing.T) sandbox {
+	t.Helper()
+	t.Parallel()
+	for _, tool := range []string{"flock", "pgrep", "pkill", "cmp"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("this machine has no %s, which every node has", tool)
+		}
+	}
+	dir := t.TempDir()
+	s := sandbox{t: t, dir: dir, name: fmt.Sprintf("fl-%d-%d", os.Getpid(), victims.Add(1))}
+	for _, sub := range []string{"bin", "units", "kubernetes/manifests"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.write("bin/systemd-run", standInRun)
+	s.write("bin/systemctl", standInControl)
+	s.env = append(os.Environ(), "PATH="+dir+"/bin:"+os.Getenv("PATH"), "UNITS="+dir+"/units")
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("bin/"+s.name, string(binary))
+	return s
+}
+
+func (s sandbox) path(elem string) string { return filepath.Join(s.dir, elem) }
+
+func (s sandbox) write(name, content string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.path(name), []byte(content), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// start runs a victim until the test ends or the fault ends it.
+func (s sandbox) start() {
+	s.t.Helper()
+	cmd := exec.Command(s.path("bin/"+s.name), "60")
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	s.t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+}
+
+// shell translates a node's command to the sandbox and runs it.
+func (s sandbox) shell(ctx context.Context, _ string, in io.Reader, argv ...string) ([]byte, error) {
+	translate := strings.NewReplacer(stateDir, s.path("state"), "/etc/kubernetes", s.path("kubernetes"),
+		string(clusters.Scheduler), s.name)
+	translated := make([]string, len(argv))
+	for n, a := range argv {
+		translated[n] = translate.Replace(a)
+	}
+	return s.run(ctx, in, translated...)
+}
+
+func (s sandbox) run(ctx context.Context, in io.Reader, argv ...string) ([]byte, error) {
+	if argv[0] == "systemctl" {
+		argv[0] = s.path("bin/systemctl")
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	var stderr bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stderr = s.env, in, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, stderr.String())
+	}
+	return out, err
+}
+
+// fire does what systemd does when the TTL is over.
+func (s sandbox) fire() {
+	s.t.Helper()
+	timers, _ := filepath.Glob(s.path("units/*.timer"))
+	if len(timers) != 1 {
+		s.t.Fatalf("timers %v, want one", timers)
+	}
+	unit, err := os.ReadFile(timers[0])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	argv := strings.Split(strings.TrimSuffix(string(unit), "\x00"), "\x00")
+	if _, err := s.run(s.t.Context(), nil, argv...); err != nil {
+		s.t.Errorf("the timer's undo: %v", err)
+	}
+}
+
+// leftovers are the files of faults and the units.
+func (s sandbox) leftovers() []string {
+	var all []string
+	for _, pattern := range []string{"state", "units/*", "kubernetes/manifests/.*"} {
+		found, _ := filepath.Glob(s.path(pattern))
+		all = append(all, found...)
+	}
+	return all
+}
+
+// victim is the sandbox as an instance, with an injector for it.
+func (s sandbox) victim() (*Injector, clusters.Instance) {
+	c := modelCluster(s.t, s.shell)
+	return NewInjector(c, testJournal(s.t)), c.Instances(clusters.Scheduler)[0]
+}
+
+func TestScriptsPauseAndResume(t *testing.T) {
+	s := newSandbox(t)
+	s.start()
+	in, victim := s.victim()
+	for _, undo := range []func(*Injection) error{
+		func(i *Injection) error { return i.Undo(t.Context()) },
+		func(*Injection) error { s.fire(); return nil },
+	} {
+		i, err := in.Inject(t.Context(), Pause(victim))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := victim.Process(t.Context()); err != nil || p.State != "T" {
+			t.Errorf("process %+v, %v; want state T", p, err)
+		}
+		if _, err := os.Stat(s.path("state/" + i.ID + "-0")); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(undo(i), i.Undo(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := victim.Process(t.Context()); err != nil || p.State == "T" {
+			t.Errorf("process %+v, %v; want it to run", p, err)
+		}
+		if left := s.leftovers(); len(left) > 0 {
+			t.Errorf("left over: %v", left)
+		}
+	}
+}
+
+func TestScriptsKillAndHoldDown(t *testing.T) {
+	for _, kind := range []Kind{KindKill, KindTerminate, KindHoldDown} {
+		t.Run(string(kind), func(t *testing.T) {
+			s := newSandbox(t)
+			s.start()
+			in, victim := s.victim()
+			i, err := in.Inject(t.Context(), constructors[kind].make(victim))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.start() // as the kubelet would
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			err = clusters.Await(ctx, 50*time.Millisecond, "the restarted process to be killed", func(ctx context.Context) error {
+				if _, err := victim.Process(ctx); !errors.Is(err, clusters.ErrNoProcess) {
+					return fmt.Errorf("want no process, got %w", errors.Join(err, errors.New("a process")))
+				}
+				return nil
+			})
+			if killed, want := err == nil, kind == KindHoldDown; killed != want {
+				t.Errorf("the restarted process was killed: %t, want %t", killed, want)
+			}
+			if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			s.start()
+			if err := i.AwaitHealed(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if left := s.leftovers(); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
+
+func TestScriptsMoveTheManifest(t *testing.T) {
+	s := newSandbox(t)
+	manifest := "kubernetes/manifests/" + s.name + ".yaml"
+	run := func(script string) error {
+		_, err := s.shell(t.Context(), "", nil, command(script, "stop-x-0", clusters.Scheduler.Manifest())...)
+		return err
+	}
+	armed := func() {
+		e := effect{id: "stop-x-0", undo: command(restoreScript, "stop-x-0", clusters.Scheduler.Manifest())}
+		if _, err := s.shell(t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := func() string {
+		b, _ := os.ReadFile(s.path(manifest))
+		return string(b)
+	}
+	s.write(manifest, "the manifest\n")
+
+	if err := run(stopScript); err == nil || !strings.Contains(err.Error(), "not armed") || content() == "" {
+		t.Errorf("unarmed: %v; manifest %q", err, content())
+	}
+	armed()
+	if err := run(stopScript); err != nil || content() != "" {
+		t.Errorf("stop: %v; manifest %q", err, content())
+	}
+	s.fire()
+	if content() != "the manifest\n" || len(s.leftovers()) > 0 {
+		t.Errorf("after the timer: manifest %q, left over %v", content(), s.leftovers())
+	}
+	if err := errors.Join(run(restoreScript), run(restoreScript)); err != nil || content() != "the manifest\n" {
+		t.Errorf("undo of the undone: %v; manifest %q", err, content())
+	}
+
+	// The node died after the copy and before the original was removed.
+	armed()
+	s.write("state/stop-x-0/manifest", "the manifest\n")
+	s.write("state/stop-x-0/copy", "the ma")
+	if err := run(restoreScript); err != nil || content() != "the manifest\n" || len(s.leftovers()) > 0 {
+		t.Errorf("half done: %v; manifest %q, left over %v", err, content(), s.leftovers())
+	}
+
+	// Somebody else brought another manifest.
+	armed()
+	if err := run(stopScript); err != nil {
+		t.Fatal(err)
+	}
+	s.write(manifest, "another\n")
+	if err := run(restoreScript); err == nil || !strings.Contains(err.Error(), "somebody put another") || content() != "another\n" {
+		t.Errorf("conflict: %v; manifest %q", err, content())
+	}
+	if kept, err := os.ReadFile(s.path("state/stop-x-0/manifest")); err != nil || string(kept) != "the manifest\n" {
+		t.Errorf("conflict: the old manifest is not kept: %q, %v", kept, err)
+	}
+}
+
+func TestALateActionFindsItselfDisarmed(t *testing.T) {
+	s := newSandbox(t)
+	s.start()
+	_, victim := s.victim()
+	p, err := victim.Process(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range []string{pauseScript, holdScript} {
+		_, err := victim.Node.Exec(t.Context(), command(script, append([]string{"late-0"}, identity(p)...)...)...)
+		if err == nil || !strings.Contains(err.Error(), "not armed") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if now, err := victim.Process(t.Context()); err != nil || now.PID != p.PID || now.State == "T" {
+		t.Errorf("process %+v, %v; want %+v untouched", now, err, p)
+	}
+}
+
+func TestAnotherProcessWithThePIDIsSpared(t *testing.T) {
+	s := newSandbox(t)
+	s.start()
+	_, victim := s.victim()
+	p, err := victim.Process(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := p
+	old.StartTicks--
+	if _, err := victim.Node.Exec(t.Context(), command(signalScript, append([]string{"KILL"}, identity(old)...)...)...); err == nil {
+		t.Error("a process that only shares the PID was signalled")
+	}
+	if _, there, err := watch(t.Context(), victim, old); there || err != nil {
+		t.Errorf("the old process is said to exist (%v)", err)
+	}
+	if now, err := victim.Process(t.Context()); err != nil || now.PID != p.PID {
+		t.Errorf("process %+v, %v", now, err)
+	}
+}
+
+func TestScriptsSurviveSystemd(t *testing.T) {
+	for script, name := range scriptNames {
+		if strings.Contains(script, "${") || strings.Contains(script, "$$") {
+			t.Errorf("the script %s has ${ or $$, which systemd rewrites", name)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package fault
+
+import (
+	"fmt"
+	"time"
+)
+
+// A node keeps one directory for an armed fault, stateDir/<id>. It holds what the
+// undo needs, and its existence is the leave to inject: arming makes it, undoing
+// removes it, and an action that arrives late (say, from the orphaned command of
+// a killed process) finds it gone and does nothing.
+//
+// The dead man's switch is a transient systemd timer that runs the undo on the
+// node itself when the TTL is over. It needs no process of ours, no network and no
+// API server. Two facts of systemd matter: a timer fires up to a minute late
+// unless AccuracySec is set, and a transient unit does not survive a reboot of
+// the node. After a reboot, stopped processes and hold-down loops are gone
+// anyway, but a manifest that was moved away stays away until Undo or Recover.
+
+// stateDir is where the nodes keep armed faults. The scripts spell it out.
+const stateDir = "/var/lib/faultline"
+
+// The scripts below are also run by systemd, which replaces ${name} and turns two
+// dollar signs into one: they may use neither.
+
+// enter begins every script that changes a node. The lock keeps actions, undos and
+// timers of a node apart. It is taken on a directory that is always there, so
+// no lock file is left.
+const enter = `set -e
+d=/var/lib/faultline/$1
+exec 9</var/lib
+flock -w 20 9 || { echo "another faultline command hangs on this node" >&2; exit 1; }
+`
+
+// armed refuses an action that nothing would undo.
+const armed = `[ -d "$d" ] || { echo "fault $1 is not armed on this node, or not any more" >&2; exit 1; }
+`
+
+// leave ends every undo. The timer goes last: it is the second chance of an undo that fails.
+const leave = `[ ! -d "$d" ] || rmdir "$d"
+rmdir /var/lib/faultline 2>/dev/null || true
+systemctl stop "faultline-undo-$1.timer" 2>/dev/null || true
+`
+
+// arm sets the timer: $1 is the fault's ID, $2 the TTL, the rest the undo.
+const arm = enter + `mkdir -p "$d"
+unit=faultline-undo-$1
+ttl=$2
+shift 2
+systemd-run --quiet --collect --unit="$unit" --on-active="$ttl" --timer-property=AccuracySec=100ms -- "$@"
+`
+
+// armCommand arms the undo of an effect, on its node or as the effect wants it.
+func (e effect) armCommand(ttl time.Duration) []string {
+	if e.arm != nil {
+		return e.arm(ttl)
+	}
+	return command(arm, append([]string{e.id, fmt.Sprintf("%dms", ttl.Milliseconds())}, e.undo...)...)
+}

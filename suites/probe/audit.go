@@ -1,0 +1,179 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+)
+
+// auditPause is the time between two attempts to read through an API server
+// that is not back yet; auditTimeout bounds one request.
+const (
+	auditPause   = 500 * time.Millisecond
+	auditTimeout = 60 * time.Second
+)
+
+// ErrNeverWritten says that an API server shows writes that nobody attempted.
+var ErrNeverWritten = errors.New("objects exist that were never written")
+
+// Audit asks every API server itself for the ledger's objects and compares:
+// what was acknowledged has to exist in the acknowledged version, the list has
+// to be as new as the newest acknowledgement, every watch has to have delivered
+// everything. Then it deletes the objects; without an audit, Clear does that.
+//
+// It is for a ledger whose set has been stopped: writes under way would be
+// deleted with the rest. It tries until ctx ends, so that a server may still be
+// on its way back. The account is valid when the error is nil or wraps
+// ErrNeverWritten.
+func (l *Ledger) Audit(ctx context.Context, c *clusters.Cluster) (record.Audit, error) {
+	var doors []door
+	for _, e := range c.APIServers() {
+		doors = append(doors, doorTo(c, e, 1))
+	}
+	account, err := l.audit(ctx, doors)
+	if err != nil && !errors.Is(err, ErrNeverWritten) {
+		return account, err
+	}
+	return account, errors.Join(err, l.clear(ctx, doors[0]))
+}
+
+// Clear deletes the ledger's objects.
+func (l *Ledger) Clear(ctx context.Context, c *clusters.Cluster) error {
+	return l.clear(ctx, doorTo(c, c.Front(), 1))
+}
+
+func (l *Ledger) audit(ctx context.Context, doors []door) (record.Audit, error) {
+	account := record.Audit{
+		Attempted: l.Attempted(), Acknowledged: l.Acknowledged(), Missed: l.missed(),
+		Lost: []string{}, Backwards: []string{}, Through: []string{},
+	}
+	l.mu.Lock()
+	account.Backwards = append(account.Backwards, l.backwards...)
+	l.mu.Unlock()
+	var foreign []error
+	for _, d := range doors {
+		found, err := l.listThrough(ctx, d)
+		if err != nil {
+			return account, fmt.Errorf("audit the writes through %s: %w", d.vantage, err)
+		}
+		account.Through = append(account.Through, d.vantage)
+		if err := l.compare(d.vantage, found, &account); err != nil {
+			foreign = append(foreign, err)
+		}
+	}
+	return account, errors.Join(foreign...)
+}
+
+func (l *Ledger) listThrough(ctx context.Context, d door) (found listing, err error) {
+	c, err := d.open(auditTimeout)
+	if err != nil {
+		return listing{}, err
+	}
+	defer c.close()
+	path := "/api/v1/namespaces/" + l.namespace + "/configmaps"
+	err = clusters.Await(ctx, auditPause, "a list of the writes", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+		defer cancel()
+		found, err = listMetadata(ctx, c, path, l.selector())
+		return err
+	})
+	return found, err
+}
+
+// compare adds to the account what one API server's list says.
+func (l *Ledger) compare(vantage string, found listing, account *record.Audit) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if version, err := strconv.ParseUint(found.version, 10, 64); err != nil || version < l.highest {
+		account.Backwards = append(account.Backwards,
+			fmt.Sprintf("%s: lists at version %q, acknowledged up to %d", vantage, found.version, l.highest))
+	}
+	versions := make(map[int]string, len(found.objects))
+	var foreign []string
+	for _, o := range found.objects {
+		n, ok := l.number(o.name)
+		if !ok || n >= len(l.writes) {
+			foreign = append(foreign, o.name)
+			continue
+		}
+		versions[n] = o.version
+	}
+	for n, w := range l.writes {
+		if w.state == acknowledged {
+			account.Lost = append(account.Lost, l.lost(vantage, n, w, versions)...)
+		}
+	}
+	if len(foreign) > 0 {
+		return fmt.Errorf("%s: %w: %d of them, for instance %s", vantage, ErrNeverWritten, len(foreign), foreign[0])
+	}
+	return nil
+}
+
+// lost tells how an acknowledged write is gone; empty when it is there.
+func (l *Ledger) lost(vantage string, n int, w entry, versions map[int]string) []string {
+	version, exists := versions[n]
+	switch {
+	case !exists:
+		return []string{fmt.Sprintf("%s (through %s)", l.name(n), vantage)}
+	case version != strconv.FormatUint(w.version, 10):
+		return []string{fmt.Sprintf("%s (through %s: version %s, acknowledged as %d)", l.name(n), vantage, version, w.version)}
+	default:
+		return nil
+	}
+}
+
+// clear deletes the objects, in shards side by side: an API server deletes a
+// collection one by one. A collection that takes longer than the server's
+// time for a request is continued by the next.
+func (l *Ledger) clear(ctx context.Context, d door) error {
+	d.width = 1
+	c, err := d.open(auditTimeout)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	group, ctx := errgroup.WithContext(ctx)
+	for shard := range shards {
+		group.Go(func() error {
+			return clusters.Await(ctx, auditPause, "the deletion of the writes", func(ctx context.Context) error {
+				return l.clearShard(ctx, c, shard)
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("delete the ledger's objects in namespace %s: %w", l.namespace, err)
+	}
+	return nil
+}
+
+func (l *Ledger) clearShard(ctx context.Context, c *caller, shard int) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	query := l.selector() + "%2C" + shardLabel + "%3D" + strconv.Itoa(shard)
+	r := c.ask(http.MethodDelete, "/api/v1/namespaces/"+l.namespace+"/configmaps", query, mediaMetadataList)
+	a, err := c.do(ctx, r, nil)
+	if err != nil {
+		return err
+	}
+	defer a.free()
+	if o := a.outcome(); o.way != record.Up {
+		return &refusalError{way: o.way, detail: o.detail}
+	}
+	return nil
+}
+
+// Backwards tells so far of versions that went back, without asking anybody.
+func (l *Ledger) Backwards() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.backwards)
+}

@@ -1,0 +1,167 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+)
+
+// LeaseView is what a leader lock said from an instant on.
+type LeaseView struct {
+	At          time.Duration
+	Holder      string // empty after a release
+	Transitions int
+}
+
+// Leases is who held the leader locks when. While nobody can read them, the
+// last known holder stands: that is what a reader of the lock believes.
+type Leases struct {
+	clock   Clock
+	callers []*caller
+	list    []request
+	turn    atomic.Uint32
+
+	mu     sync.Mutex
+	newest time.Duration // sending of the newest request that was applied
+	views  map[string][]LeaseView
+	renews map[string]time.Duration // when a renewal was last seen
+	stamps map[string]string        // its time on the server's clock
+}
+
+// elected are the components whose locks are watched.
+var elected = []clusters.Component{clusters.Scheduler, clusters.ControllerManager}
+
+// newLeases reads the locks through all doors in turn: some API server is
+// healthy as long as there is anything to see. The reads are consistent, so
+// that no answer is older than its request.
+func newLeases(clock Clock, doors []door, timeout time.Duration) (*Leases, error) {
+	l := &Leases{clock: clock, views: map[string][]LeaseView{}, renews: map[string]time.Duration{}, stamps: map[string]string{}}
+	for _, d := range doors {
+		c, err := d.open(timeout)
+		if err != nil {
+			return nil, err
+		}
+		l.callers = append(l.callers, c)
+		l.list = append(l.list, c.ask(http.MethodGet, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", serverTimeout(timeout), mediaJSON))
+	}
+	return l, nil
+}
+
+func (l *Leases) take(ctx context.Context) outcome {
+	i := int(l.turn.Add(1)) % len(l.callers)
+	sent := l.clock.Now()
+	a, err := l.callers[i].do(ctx, l.list[i], nil)
+	if err != nil {
+		return failed(err)
+	}
+	defer a.free()
+	o := a.outcome()
+	if o.way != record.Up {
+		return o
+	}
+	if err := l.apply(sent, a.body); err != nil {
+		return outcome{way: record.OtherDown, detail: err.Error()}
+	}
+	return up
+}
+
+// apply takes a list of leases whose request was sent at an instant.
+func (l *Leases) apply(sent time.Duration, body []byte) error {
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+			Spec struct {
+				HolderIdentity   string `json:"holderIdentity"`
+				LeaseTransitions int    `json:"leaseTransitions"`
+				RenewTime        string `json:"renewTime"`
+			} `json:"spec"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("read the list of leases: %w", err)
+	}
+	now := l.clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if sent < l.newest {
+		return nil // an answer that was overtaken
+	}
+	l.newest = sent
+	for _, item := range list.Items {
+		name := item.Metadata.Name
+		if !slices.Contains(elected, clusters.Component(name)) {
+			continue
+		}
+		if l.stamps[name] != item.Spec.RenewTime {
+			l.stamps[name], l.renews[name] = item.Spec.RenewTime, now
+		}
+		l.see(name, LeaseView{At: now, Holder: item.Spec.HolderIdentity, Transitions: item.Spec.LeaseTransitions})
+	}
+	return nil
+}
+
+func (l *Leases) see(name string, v LeaseView) {
+	views := l.views[name]
+	if n := len(views); n > 0 && views[n-1].Holder == v.Holder && views[n-1].Transitions == v.Transitions {
+		return
+	}
+	l.views[name] = append(views, v)
+}
+
+// Changes lists what a component's lock said, one view per change.
+func (l *Leases) Changes(c clusters.Component) []LeaseView {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.views[string(c)])
+}
+
+// Holder is what a component's lock said at an instant; false before it was first read.
+func (l *Leases) Holder(c clusters.Component, at time.Duration) (LeaseView, bool) {
+	for _, v := range slices.Backward(l.Changes(c)) {
+		if v.At <= at {
+			return v, true
+		}
+	}
+	return LeaseView{}, false
+}
+
+// Renewed is when a component's lock was last seen renewed.
+func (l *Leases) Renewed(c clusters.Component) (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.renews[string(c)]
+	return at, ok
+}
+
+// Record is the history of the locks in a window, in seconds since its start.
+func (l *Leases) Record(w Window) []record.Lease {
+	all := []record.Lease{}
+	for _, c := range elected {
+		lease := record.Lease{Name: string(c), Holds: []record.Tenure{}}
+		views := l.Changes(c)
+		for i, v := range views {
+			from, to := max(v.At, w.Start), w.End
+			if i+1 < len(views) {
+				to = min(views[i+1].At, w.End)
+			}
+			if from < to {
+				lease.Holds = append(lease.Holds, record.Tenure{
+					From: (from - w.Start).Seconds(), To: (to - w.Start).Seconds(),
+					Holder: v.Holder, Transitions: v.Transitions,
+				})
+			}
+		}
+		all = append(all, lease)
+	}
+	return all
+}

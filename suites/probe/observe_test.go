@@ -1,0 +1,93 @@
+package probe
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+)
+
+func leaseList(holder string, transitions int) []byte {
+	return fmt.Appendf(nil, `{"items":[{"metadata":{"name":"apiserver-x"},"spec":{"holderIdentity":"a"}},
+{"metadata":{"name":"kube-scheduler"},"spec":{"holderIdentity":%q,"leaseTransitions":%d,"renewTime":"%d"}}]}`, holder, transitions, time.Now().UnixNano())
+}
+
+func TestLeaseHistory(t *testing.T) {
+	l, err := newLeases(NewClock(), nil, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := func(sent time.Duration, body []byte) {
+		t.Helper()
+		if err := l.apply(sent, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(1, leaseList("n1", 3))
+	apply(2, leaseList("n1", 3))
+	apply(3, leaseList("", 3)) // released
+	apply(5, leaseList("n2", 4))
+	apply(4, leaseList("n1", 3)) // an answer that was overtaken
+	var holders []string
+	for _, v := range l.Changes(clusters.Scheduler) {
+		holders = append(holders, fmt.Sprint(v.Holder, v.Transitions))
+	}
+	if want := []string{"n13", "3", "n24"}; !reflect.DeepEqual(holders, want) {
+		t.Errorf("holders %q, want %q", holders, want)
+	}
+	if v, ok := l.Holder(clusters.Scheduler, l.clock.Now()); !ok || v.Holder != "n2" {
+		t.Errorf("holder now is %q", v.Holder)
+	}
+	if _, ok := l.Renewed(clusters.Scheduler); !ok {
+		t.Error("no renewal was seen")
+	}
+	got := l.Record(Window{End: time.Hour})
+	if len(got) != 2 || len(got[0].Holds) != 3 || got[0].Holds[2].To != 3600 || len(got[1].Holds) != 0 {
+		t.Errorf("record %+v", got)
+	}
+	if err := l.apply(9, []byte("no")); err == nil {
+		t.Error("an unreadable list is accepted")
+	}
+}
+
+func TestLeaseWindow(t *testing.T) {
+	l, _ := newLeases(NewClock(), nil, time.Second)
+	l.views["kube-scheduler"] = []LeaseView{{At: time.Second, Holder: "a"}, {At: 5 * time.Second, Holder: "b", Transitions: 1}}
+	got := l.Record(Window{Start: 3 * time.Second, End: 6 * time.Second})[0].Holds
+	want := []record.Tenure{{From: 0, To: 2, Holder: "a"}, {From: 2, To: 3, Holder: "b", Transitions: 1}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("holds %+v, want %+v", got, want)
+	}
+}
+
+func TestEtcdLeaders(t *testing.T) {
+	e := newEtcdLeaders(NewClock())
+	say := func(node string, id, leader, term uint64) {
+		e.apply(e.clock.Now(), node, clusters.EtcdMember{ID: id, Leader: leader, Term: term})
+	}
+	say("n2", 2, 1, 5) // n1 has not answered yet: only its number is known
+	say("n1", 1, 1, 5)
+	say("n2", 2, 0, 6) // an election
+	say("n1", 1, 1, 5) // the old leader, cut off
+	say("n3", 3, 3, 6)
+	var got []string
+	for _, v := range e.Changes() {
+		got = append(got, fmt.Sprintf("%s/%d", v.Leader, v.Term))
+	}
+	if want := []string{"n1/5", "/6", "n3/6"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("leaders %q, want %q", got, want)
+	}
+	// Words expire: without answers nobody is known to lead, in the last term.
+	e.clock.epoch = e.clock.epoch.Add(-2 * etcdStale)
+	e.apply(e.clock.Now(), "", clusters.EtcdMember{})
+	last := e.Changes()[len(e.Changes())-1]
+	if last.Leader != "" || last.Term != 6 {
+		t.Errorf("after silence %q leads in term %d", last.Leader, last.Term)
+	}
+	if r := e.Record(Window{End: time.Hour}); len(r) != 4 || r[3].To != 3600 {
+		t.Errorf("record %+v", r)
+	}
+}
