@@ -140,19 +140,6 @@ func parseProcess(line string) (Process, error) {
 	return Process{PID: pid, State: f[1], StartTicks: start}, nil
 }
 
-// CommandLine is the running process's arguments: what it really runs with.
-func (i Instance) CommandLine(ctx context.Context) ([]string, error) {
-	p, err := i.Process(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/cmdline", p.PID))
-	if err != nil {
-		return nil, fmt.Errorf("command line of %s: %w", i, err)
-	}
-	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00"), nil
-}
-
 // Container is the instance's newest container as its runtime knows it.
 type Container struct {
 	ID      string

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -19,7 +20,7 @@ import (
 // It proves a new cluster's shape, and after an experiment that the cluster is
 // as good as new.
 func (c *Cluster) AwaitShape(ctx context.Context) error {
-	return Await(ctx, 250*time.Millisecond, "the shape of "+c.Name, c.CheckShape)
+	return Await(ctx, 500*time.Millisecond, "the shape of "+c.Name, c.CheckShape)
 }
 
 // CheckShape compares the cluster with its topology once.
@@ -27,7 +28,7 @@ func (c *Cluster) CheckShape(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	for _, check := range []func(context.Context) error{
-		c.checkAPIServers, c.checkNodes, c.checkInstances, c.checkEtcd, c.checkLeases, c.checkEndpoints, c.checkSystemPods, c.checkProfile,
+		c.checkAPIServers, c.checkNodes, c.checkSystemPods, c.checkLeases, c.checkEndpoints, c.checkEtcd, c.checkProcesses,
 	} {
 		if err := check(ctx); err != nil {
 			return err
@@ -106,18 +107,60 @@ func checkNode(n *Node, seen corev1.Node) error {
 	return fmt.Errorf("node %s is not ready", n.Name)
 }
 
-// checkInstances proves a running process, not stopped, for every static component.
-func (c *Cluster) checkInstances(ctx context.Context) error {
+// checkProcesses proves on every control-plane node a running process, not
+// stopped, of every static component, with the settings of the profile.
+func (c *Cluster) checkProcesses(ctx context.Context) error {
+	var group errgroup.Group
+	for _, n := range c.With(ControlPlane) {
+		group.Go(func() error { return c.checkNodeProcesses(ctx, n) })
+	}
+	return group.Wait()
+}
+
+// checkNodeProcesses asks once for all processes: a command on a node costs
+// more than everything else here.
+func (c *Cluster) checkNodeProcesses(ctx context.Context, n *Node) error {
+	out, err := n.Exec(ctx, "ps", "-eo", "stat=,args=")
+	if err != nil {
+		return fmt.Errorf("list the processes on %s: %w", n.Name, err)
+	}
 	for _, component := range []Component{Etcd, APIServer, Scheduler, ControllerManager} {
-		for _, i := range c.Instances(component) {
-			p, err := i.Process(ctx)
-			if err != nil {
-				return err
-			}
-			if p.State == "T" {
-				return fmt.Errorf("%s (PID %d) is stopped by a signal", i, p.PID)
-			}
+		state, args, found := findProcess(string(out), component)
+		i := Instance{component, n}
+		switch {
+		case !found:
+			return fmt.Errorf("%s: %w", i, ErrNoProcess)
+		case strings.HasPrefix(state, "T"):
+			return fmt.Errorf("%s is stopped by a signal", i)
 		}
+		if err := c.checkSettings(i, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findProcess looks for a component in the output of ps.
+func findProcess(ps string, component Component) (state string, args []string, found bool) {
+	for line := range strings.Lines(ps) {
+		f := strings.Fields(line)
+		if len(f) > 1 && f[1] == string(component) && !strings.HasPrefix(f[0], "Z") {
+			return f[0], f[1:], true
+		}
+	}
+	return "", nil, false
+}
+
+// checkSettings compares a running process's arguments with the profile: one
+// that is not in force would make every bound wrong.
+func (c *Cluster) checkSettings(i Instance, args []string) error {
+	profile := c.Timing.Profile
+	if i.Component != ControllerManager || profile.Name == DocumentedProfile().Name {
+		return nil
+	}
+	want := "--node-monitor-grace-period=" + profile.NodeMonitorGracePeriod.String()
+	if !slices.Contains(args, want) {
+		return fmt.Errorf("%s runs without %s, which profile %s promises", i, want, profile.Name)
 	}
 	return nil
 }
@@ -197,20 +240,4 @@ func PodReady(p *corev1.Pod) bool {
 	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
-}
-
-// checkProfile reads the running processes' arguments: a profile that is not in
-// force would make every bound wrong.
-func (c *Cluster) checkProfile(ctx context.Context) error {
-	for _, i := range c.Instances(ControllerManager) {
-		argv, err := i.CommandLine(ctx)
-		if err != nil {
-			return err
-		}
-		want := "--node-monitor-grace-period=" + c.Timing.Profile.NodeMonitorGracePeriod.String()
-		if c.Timing.Profile.Name != DocumentedProfile().Name && !slices.Contains(argv, want) {
-			return fmt.Errorf("%s runs without %s, which profile %s promises", i, want, c.Timing.Profile.Name)
-		}
-	}
-	return nil
 }

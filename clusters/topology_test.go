@@ -127,3 +127,27 @@ func TestParseActions(t *testing.T) {
 		t.Fatal("nonsense was accepted")
 	}
 }
+
+func TestFindProcess(t *testing.T) {
+	ps := "Ss   /sbin/init\nZs   etcd\nSsl  etcd --name=n1\nTsl  kube-apiserver --x=y\n"
+	if state, args, found := findProcess(ps, Etcd); !found || state != "Ssl" || args[1] != "--name=n1" {
+		t.Errorf("got %q %q %t", state, args, found)
+	}
+	if state, _, found := findProcess(ps, APIServer); !found || state != "Tsl" {
+		t.Errorf("got %q %t, want a stopped process", state, found)
+	}
+	if _, _, found := findProcess(ps, Scheduler); found {
+		t.Error("a scheduler was found where there is none")
+	}
+}
+
+func TestCheckSettings(t *testing.T) {
+	c := &Cluster{Timing: Timing{FastProfile(), 1}}
+	i := Instance{ControllerManager, &Node{Name: "n1"}}
+	if err := c.checkSettings(i, []string{"kube-controller-manager", "--node-monitor-grace-period=20s"}); err != nil {
+		t.Error(err)
+	}
+	if err := c.checkSettings(i, []string{"kube-controller-manager"}); err == nil {
+		t.Error("a profile that is not in force passed")
+	}
+}

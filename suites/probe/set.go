@@ -20,7 +20,9 @@ const (
 	defaultInFlight = 40
 	// readyEvery is how many intervals pass between two looks at /readyz: its
 	// answer costs an API server more than the other requests.
-	readyEvery = 5
+	readyEvery = 20
+	// leasesEvery is how many intervals pass between two looks at the leader locks.
+	leasesEvery = 2
 	// phases is how many bursts of samples there are in an interval. One burst
 	// would measure itself; a moment of its own for every probe would wake this
 	// process so often that waking up were its main cost.
@@ -43,8 +45,6 @@ type Options struct {
 	InFlight int
 	// Namespace is where the probes work; that of the ledger derives from it. "faultline-probe" if empty.
 	Namespace string
-	// WriteEverywhere writes through every API server, not only through the front.
-	WriteEverywhere bool
 	// Workload is probed where it was deployed.
 	Workload *Deployed
 	// Lie makes every sample a success: for sabotage runs, which show that a
@@ -104,24 +104,36 @@ func newSet(opts Options) *Set {
 	}
 }
 
-// addDoors makes the probes of the API. The first door is the front.
+// addDoors makes the probes of the API. The first door is the front: what needs
+// the store or the whole cluster is asked there, as a client would. What one
+// API server answers by itself is asked of each. Everything everywhere would be
+// a load that changes what it measures on a machine of two cores.
 func (s *Set) addDoors(doors []door) error {
-	var errs []error
-	for i, d := range doors {
-		if i == 0 || s.opts.WriteEverywhere {
-			w, err := newWriter(s.clock, d, s.ledger, s.opts.Timeout)
-			errs = append(errs, s.addIf(err, Write, d.vantage, func() taker { return w.take }))
-		}
-		consistent, err := newConsistentReader(d, s.opts.Namespace, s.opts.Timeout)
-		errs = append(errs, s.addIf(err, ConsistentRead, d.vantage, func() taker { return consistent.take }))
-		cached, err := newCachedReader(d, s.opts.Namespace, s.opts.Timeout)
-		errs = append(errs, s.addIf(err, CachedRead, d.vantage, func() taker { return cached.take }))
-		ready, err := newReadyReader(d, s.opts.Timeout)
-		errs = append(errs, s.addIf(err, Ready, d.vantage, func() taker { return ready.take }))
-		w, err := newWatcher(s.clock, d, s.ledger, s.opts.Timeout)
-		errs = append(errs, s.addIf(err, Watch, d.vantage, func() taker { s.watchers = append(s.watchers, w); return w.take }))
+	front, servers := doors[0], doors
+	if len(doors) > 1 {
+		servers = doors[1:]
 	}
-	return errors.Join(append(errs, s.addTasks(doors[0]), s.addLeases(doors))...)
+	errs := []error{s.addFront(front)}
+	for _, d := range servers {
+		errs = append(errs, s.addServer(d))
+	}
+	return errors.Join(append(errs, s.addTasks(front), s.addLeases(doors))...)
+}
+
+func (s *Set) addFront(d door) error {
+	write, err := newWriter(s.clock, d, s.ledger, s.opts.Timeout)
+	errs := []error{s.addIf(err, Write, d.vantage, func() taker { return write.take })}
+	consistent, err := newConsistentReader(d, s.opts.Namespace, s.opts.Timeout)
+	errs = append(errs, s.addIf(err, ConsistentRead, d.vantage, func() taker { return consistent.take }))
+	w, err := newWatcher(s.clock, d, s.ledger, s.opts.Timeout)
+	return errors.Join(append(errs, s.addIf(err, Watch, d.vantage, func() taker { s.watchers = append(s.watchers, w); return w.take }))...)
+}
+
+func (s *Set) addServer(d door) error {
+	cached, err := newCachedReader(d, s.opts.Namespace, s.opts.Timeout)
+	errs := []error{s.addIf(err, CachedRead, d.vantage, func() taker { return cached.take })}
+	ready, err := newReadyReader(d, s.opts.Timeout)
+	return errors.Join(append(errs, s.addIf(err, Ready, d.vantage, func() taker { return ready.take }))...)
 }
 
 type taker = func(context.Context) outcome
@@ -180,7 +192,7 @@ func (s *Set) addLeases(doors []door) (err error) {
 	if s.leases, err = newLeases(s.clock, doors, s.opts.Timeout); err != nil {
 		return err
 	}
-	s.add(NewTimeline("leases", "all", s.opts.Interval), s.leases.take)
+	s.add(NewTimeline("leases", "all", leasesEvery*s.opts.Interval), s.leases.take)
 	return nil
 }
 

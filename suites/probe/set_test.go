@@ -18,7 +18,7 @@ import (
 func TestASetSeesAHealthyAPIAndStopsCleanly(t *testing.T) {
 	before := runtime.NumGoroutine()
 	server := serve(t, newFakeAPI())
-	s := newSet(Options{WriteEverywhere: true})
+	s := newSet(Options{})
 	if err := s.addDoors([]door{doorOf("load-balancer", server), doorOf("n1", server)}); err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,11 @@ func TestASetSeesAHealthyAPIAndStopsCleanly(t *testing.T) {
 	if n := s.Ledger().missed(); n != 0 {
 		t.Errorf("%d acknowledged writes were not delivered before the stop", n)
 	}
-	if n := len(s.Of(Watch)); n != 2 {
-		t.Errorf("%d watches, want one for each way to the API", n)
+	if n := len(s.Of(Watch)); n != 1 {
+		t.Errorf("%d watches, want one through the front", n)
+	}
+	if cached := s.Of(CachedRead); len(cached) != 1 || cached[0].Vantage() != "n1" {
+		t.Errorf("cached reads %v, want one of the API server itself", cached)
 	}
 	if v, ok := s.Leases().Holder("kube-scheduler", s.Clock().Now()); !ok || v.Holder != "n1_abc" {
 		t.Errorf("lease %+v", v)

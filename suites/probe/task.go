@@ -11,7 +11,7 @@ import (
 
 const (
 	// taskPause is the least time between the beginnings of two tasks.
-	taskPause = 500 * time.Millisecond
+	taskPause = time.Second
 	// taskGrace is how long a task may wait before it counts as pending.
 	taskGrace = time.Second
 )

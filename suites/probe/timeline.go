@@ -194,6 +194,17 @@ func (t *Timeline) MaxGap(from, to time.Duration) time.Duration {
 	return longestGap(sent, from, to)
 }
 
+// Taken counts the samples sent in [from, to) that were in time, and those that
+// were due by the interval.
+func (t *Timeline) Taken(from, to time.Duration) (taken, due int) {
+	for way, count := range t.Ways(from, to) {
+		if way != record.Starved {
+			taken += count
+		}
+	}
+	return taken, int(max(0, to-from) / t.interval)
+}
+
 // longestGap is the longest time between neighbours of a sorted list and its edges.
 func longestGap(instants []time.Duration, from, to time.Duration) time.Duration {
 	var longest time.Duration

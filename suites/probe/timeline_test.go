@@ -218,3 +218,14 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("latencies %+v, want %+v", got, want)
 	}
 }
+
+func TestTakenCountsWhatWasDue(t *testing.T) {
+	line := NewTimeline(Write, "n1", 100*time.Millisecond)
+	for i := range 5 {
+		line.Add(Sample{At: time.Duration(i) * 200 * time.Millisecond, Way: record.Up})
+	}
+	line.Add(Sample{At: 900 * time.Millisecond, Way: record.Starved})
+	if taken, due := line.Taken(0, time.Second); taken != 5 || due != 10 {
+		t.Errorf("got %d of %d, want 5 of 10", taken, due)
+	}
+}

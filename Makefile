@@ -1,0 +1,75 @@
+# Faultline. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Where results go. Every run gets a folder of its own below.
+export ARTIFACTS ?= $(CURDIR)/artifacts
+
+FAULTLINE := go run ./suites/faultline
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# Packages whose tests start containers. They share the engine, so one at a time.
+LIVE_PACKAGES := ./clusters/engine/... ./clusters/images/... ./clusters/kind/... ./fault/...
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: chaos
+chaos: ## Bring up clusters, break and heal them, judge every claim (about 12 minutes warm)
+	@$(FAULTLINE) chaos
+
+.PHONY: chaos-plan
+chaos-plan: ## Show what make chaos would run, where and for how long; change nothing
+	@$(FAULTLINE) plan
+
+.PHONY: chaos-recover
+chaos-recover: ## Undo every fault that a killed run left behind
+	@$(FAULTLINE) recover
+
+.PHONY: nightly
+nightly: ## Like make chaos, with Kubernetes' default settings and every tier
+	@FAULTLINE_PROFILE=documented FAULTLINE_TIERS=smoke,core,nightly $(FAULTLINE) chaos
+
+.PHONY: report
+report: ## Render the newest run's report again from its record
+	@$(FAULTLINE) report
+
+.PHONY: doctor
+doctor: ## Check this machine, one line each, with the command that mends it
+	@$(FAULTLINE) doctor
+
+.PHONY: images
+images: ## Pull the node, load-balancer and workload images, or build them offline
+	@$(FAULTLINE) images
+
+.PHONY: test
+test: format vet lint test-unit test-live ## Format, vet, lint, unit tests, and tests on real clusters
+
+.PHONY: format
+format: ## Fail when a file is not formatted
+	@files=$$(gofmt -l clusters fault reports suites); \
+	if [ -n "$$files" ]; then echo "not formatted, run: gofmt -w $$files"; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet
+	go vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint, with the import rules
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: test-unit
+test-unit: ## Unit tests with the race detector; they need no engine
+	@$(FAULTLINE) compiler
+	go test -race ./clusters/... ./fault/... ./reports/... ./suites/claims/... ./suites/probe/... ./suites/drill/... ./suites/faultline/...
+
+.PHONY: test-live
+test-live: ## Contract tests and smoke specs on real clusters
+	@$(FAULTLINE) images
+	FAULTLINE_LIVE_TESTS=1 go test -count=1 -p=1 -timeout=40m $(LIVE_PACKAGES)
+	@FAULTLINE_TIERS=smoke $(FAULTLINE) chaos
+
+.PHONY: clean
+clean: ## Remove every container, network and private file of every run
+	@$(FAULTLINE) clean

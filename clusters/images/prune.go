@@ -1,0 +1,50 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"faultline/clusters/engine"
+	"faultline/clusters/images/internal/offline"
+)
+
+// Prune removes images that earlier recipes left behind, and returns their
+// names. What this checkout uses, and what a container uses, stays.
+func Prune(ctx context.Context, e *engine.Engine) (removed []string, err error) {
+	b, err := offline.New(e, nil)
+	if err != nil {
+		return nil, err
+	}
+	current, err := b.Names()
+	if err != nil {
+		return nil, err
+	}
+	out, err := e.Run(ctx, "images", "--filter", "label="+BuildLabel+"=image", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
+	if err != nil {
+		return nil, fmt.Errorf("list the images built here: %w", err)
+	}
+	for _, image := range outdated(string(out), current) {
+		if _, err := e.Run(ctx, "rmi", image); err == nil {
+			removed = append(removed, image)
+		}
+	}
+	return removed, ctx.Err()
+}
+
+// outdated picks, from lines of name and ID, what no recipe names any more.
+// An image without a name goes by its ID. The load balancer's name is kind's
+// and not ours, so it stays.
+func outdated(lines string, current []string) (images []string) {
+	for line := range strings.Lines(lines) {
+		name, id, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case strings.HasPrefix(name, "<none>"):
+			images = append(images, id)
+		case strings.Contains(name, "faultline/") && !slices.ContainsFunc(current, func(c string) bool { return strings.HasSuffix(name, c) }):
+			images = append(images, name)
+		}
+	}
+	return images
+}

@@ -1,0 +1,131 @@
+package kind_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+	"faultline/clusters/clustertest"
+	"faultline/clusters/kind"
+)
+
+// left lists what of a run is still on the machine.
+func left(t *testing.T, o kind.Options) string {
+	t.Helper()
+	name := kind.ClusterName(o.Run, o.Sequence)
+	containers, err := o.Engine.Run(context.Background(), "ps", "-aq", "--filter", "name="+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(o.Dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(containers) + strings.Join(files, " "))
+}
+
+func volumes(t *testing.T, o kind.Options) int {
+	t.Helper()
+	out, err := o.Engine.Run(context.Background(), "volume", "ls", "-q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(strings.Fields(string(out)))
+}
+
+func TestCreateProvesItsShapeAndDeleteLeavesNothing(t *testing.T) {
+	o := clustertest.Options(t, clusters.SingleHostMinimal())
+	ambient, _ := os.ReadFile(filepath.Join(os.Getenv("HOME"), ".kube", "config"))
+	before := volumes(t, o)
+	c, err := kind.Create(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("every endpoint answers", func(t *testing.T) {
+		for _, e := range append(c.APIServers(), c.Front()) {
+			client, err := c.Client(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := client.Discovery().ServerVersion(); err != nil {
+				t.Errorf("%s: %v", e.Name, err)
+			}
+		}
+	})
+	t.Run("every component has a process, a container and a log", func(t *testing.T) {
+		for _, component := range []clusters.Component{clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager} {
+			i := c.Instances(component)[0]
+			p, err := i.Process(t.Context())
+			if err != nil || p.PID < 2 {
+				t.Errorf("%s: process %+v, %v", i, p, err)
+			}
+			containers, err := i.Containers(t.Context())
+			if err != nil || len(containers) == 0 {
+				t.Errorf("%s: containers %v, %v", i, containers, err)
+			}
+			log, err := i.Log(t.Context(), 5)
+			if err != nil || len(log) == 0 {
+				t.Errorf("%s: log of %d bytes, %v", i, len(log), err)
+			}
+		}
+	})
+	t.Run("a wrong shape is noticed", func(t *testing.T) {
+		c.Topology = clusters.ThreeHostStacked()
+		defer func() { c.Topology = clusters.SingleHostMinimal() }()
+		if err := c.CheckShape(t.Context()); err == nil {
+			t.Error("one node passed for five")
+		}
+	})
+	t.Run("a cluster of the same name is left alone", func(t *testing.T) {
+		if _, err := kind.Create(t.Context(), o); err == nil || !strings.Contains(err.Error(), "left alone") {
+			t.Errorf("got %v", err)
+		}
+		if err := c.CheckShape(t.Context()); err != nil {
+			t.Errorf("the refusal harmed it: %v", err)
+		}
+	})
+	if err := errors.Join(c.Close(), kind.Delete(context.Background(), o.Engine, c.Name, o.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if rest := left(t, o); rest != "" {
+		t.Errorf("left: %s", rest)
+	}
+	if after := volumes(t, o); after != before {
+		t.Errorf("%d volumes before, %d after", before, after)
+	}
+	if now, _ := os.ReadFile(filepath.Join(os.Getenv("HOME"), ".kube", "config")); string(now) != string(ambient) {
+		t.Error("the ambient kubeconfig was touched")
+	}
+}
+
+func TestInterruptedCreationLeavesNothing(t *testing.T) {
+	for _, after := range []time.Duration{time.Second, 8 * time.Second} {
+		t.Run(after.String(), func(t *testing.T) {
+			o := clustertest.Options(t, clusters.ThreeHostStacked())
+			before := volumes(t, o)
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			if _, err := kind.Create(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("got %v, want the interruption", err)
+			}
+			if rest := left(t, o); rest != "" {
+				t.Errorf("left: %s", rest)
+			}
+			if now := volumes(t, o); now != before {
+				t.Errorf("%d volumes before, %d after", before, now)
+			}
+		})
+	}
+}
+
+func TestDeleteRefusesStrangers(t *testing.T) {
+	o := clustertest.Options(t, clusters.SingleHostMinimal())
+	if err := kind.Delete(t.Context(), o.Engine, "somebody-elses", o.Dir); err == nil {
+		t.Fatal("a cluster that is not ours was accepted")
+	}
+}

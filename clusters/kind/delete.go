@@ -1,0 +1,90 @@
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kind/pkg/cluster"
+
+	"faultline/clusters/engine"
+)
+
+// kindLabel is kind's label with the cluster's name, on every container of it.
+const kindLabel = "io.x-k8s.kind.cluster"
+
+// Delete removes a cluster's containers with their volumes, and its private files.
+func Delete(ctx context.Context, e *engine.Engine, name, dir string) error {
+	if !strings.HasPrefix(name, prefix) {
+		return fmt.Errorf("cluster %s is not Faultline's and is left alone", name)
+	}
+	if err := removeContainers(ctx, e, kindLabel+"="+name); err != nil {
+		return fmt.Errorf("delete cluster %s: %w", name, err)
+	}
+	return os.RemoveAll(filepath.Join(dir, name))
+}
+
+// DeleteNetwork removes the network of a run, which must have no cluster any more.
+func DeleteNetwork(ctx context.Context, e *engine.Engine, run string) error {
+	return removeNetworks(ctx, e, runLabel+"="+run)
+}
+
+// Clean removes every cluster and network of every run of Faultline from the
+// machine, and says what it removed. It needs no state: names and labels tell.
+func Clean(ctx context.Context, e *engine.Engine, say func(format string, args ...any)) error {
+	names, err := cluster.NewProvider(e.ProviderOption()).List()
+	if err != nil {
+		return fmt.Errorf("list kind clusters: %w", err)
+	}
+	var errs []error
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) {
+			say("deleting cluster %s", name)
+			errs = append(errs, removeContainers(ctx, e, kindLabel+"="+name))
+		}
+	}
+	errs = append(errs, removeContainers(ctx, e, runLabel), removeNetworks(ctx, e, runLabel))
+	return errors.Join(errs...)
+}
+
+// Exists tells whether there is a node container of that very name.
+func Exists(ctx context.Context, e *engine.Engine, node string) (bool, error) {
+	names, err := list(ctx, e, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+kindLabel)
+	return slices.Contains(names, node), err
+}
+
+func removeContainers(ctx context.Context, e *engine.Engine, label string) error {
+	ids, err := list(ctx, e, "ps", "-aq", "--no-trunc", "--filter", "label="+label)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	// A container that another removal was faster with is no error.
+	_, err = e.Run(ctx, append([]string{"rm", "-f", "-v"}, ids...)...)
+	if left, listErr := list(ctx, e, "ps", "-aq", "--no-trunc", "--filter", "label="+label); listErr == nil && len(left) == 0 {
+		return nil
+	}
+	return err
+}
+
+func removeNetworks(ctx context.Context, e *engine.Engine, label string) error {
+	ids, err := list(ctx, e, "network", "ls", "-q", "--no-trunc", "--filter", "label="+label)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	_, err = e.Run(ctx, append([]string{"network", "rm"}, ids...)...)
+	return err
+}
+
+func list(ctx context.Context, e *engine.Engine, args ...string) ([]string, error) {
+	out, err := e.Run(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	ids := strings.Fields(string(out))
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}

@@ -1,0 +1,31 @@
+package kind
+
+import (
+	"faultline/clusters"
+)
+
+// powerOf is how a node container is switched off and on from this machine.
+//
+// Off is a SIGKILL of everything in it by the engine. The engine then takes the
+// container for stopped on purpose, so that kind's restart policy
+// (on-failure) does not bring it back.
+//
+// On gives it its old address first: the engine hands out addresses in the
+// order of starting, and etcd's members know each other by address.
+func powerOf(engine, network, node, address string) clusters.Power {
+	return clusters.Power{
+		Off:     []string{engine, "kill", node},
+		On:      []string{"sh", "-c", powerOn, "faultline", engine, network, node, address},
+		Running: []string{engine, "inspect", "--format", "{{.State.Running}}", node},
+	}
+}
+
+// powerOn does nothing to a node that is on, or that exists no more.
+const powerOn = `set -e
+names=$("$1" ps -a --format '{{.Names}}')
+echo "$names" | grep -qxF "$3" || exit 0
+[ "$("$1" inspect --format '{{.State.Running}}' "$3")" = false ] || exit 0
+"$1" network disconnect --force "$2" "$3" || true
+"$1" network connect --ip "$4" "$2" "$3"
+"$1" start "$3"
+`

@@ -1,0 +1,36 @@
+// Package suites_test is the one Ginkgo binary: the spec packages register
+// their specs when they are imported.
+package suites_test
+
+import (
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	_ "faultline/suites/components"
+	"faultline/suites/drill"
+	_ "faultline/suites/hosts"
+	_ "faultline/suites/leadership"
+	_ "faultline/suites/sabotage"
+)
+
+func TestChaos(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Faultline")
+}
+
+// The first process prepares engine and images alone; the others find them done.
+var _ = SynchronizedBeforeSuite(func(ctx SpecContext) {
+	Expect(drill.Open(ctx)).To(Succeed())
+}, func(ctx SpecContext) {
+	if GinkgoParallelProcess() != 1 {
+		Expect(drill.Open(ctx)).To(Succeed())
+	}
+})
+
+var _ = SynchronizedAfterSuite(func(ctx SpecContext) {
+	Expect(drill.Close(ctx)).To(Succeed())
+}, func(ctx SpecContext) {
+	Expect(drill.CloseRun(ctx)).To(Succeed())
+})

@@ -1,0 +1,147 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+)
+
+// Request is one thing that a person would ask of the API.
+type Request func(context.Context, kubernetes.Interface) error
+
+// Attempt is what became of a request.
+type Attempt struct {
+	drill *Drill
+	what  string
+	err   error
+}
+
+// attemptTime is how long a person would wait: kubectl's users give up sooner
+// than an API server whose store hangs.
+const attemptTime = 10 * time.Second
+
+// Attempt sends a request once, through the front of the API.
+func (d *Drill) Attempt(what string, do Request) Attempt {
+	ctx, cancel := context.WithTimeout(d.ctx, attemptTime)
+	defer cancel()
+	client, err := d.Client(d.Front())
+	if err == nil {
+		err = do(ctx, client)
+	}
+	return Attempt{d, what, err}
+}
+
+// attemptMatcher expects an attempt to be refused or accepted.
+type attemptMatcher struct {
+	refused bool
+	attempt Attempt
+}
+
+// BeRefused expects that nobody answered the request.
+func BeRefused() *attemptMatcher { return &attemptMatcher{refused: true} }
+
+// BeAccepted expects that the API took the request.
+func BeAccepted() *attemptMatcher { return &attemptMatcher{} }
+
+// Match implements Gomega's matcher.
+func (m *attemptMatcher) Match(actual any) (bool, error) {
+	a, ok := actual.(Attempt)
+	if !ok {
+		return false, fmt.Errorf("this matcher is about a drill.Attempt, not %T", actual)
+	}
+	m.attempt = a
+	held := (a.err == nil) != m.refused
+	if m.refused {
+		held = unanswered(a.err)
+	}
+	a.drill.observe(record.Observation{Expected: m.expected(), Observed: m.observed(), OK: held})
+	return held, nil
+}
+
+// unanswered tells an API that cannot be reached from one that says no: only
+// the former proves that it is lost.
+func unanswered(err error) bool {
+	var network net.Error
+	var status apierrors.APIStatus
+	return err != nil && !errors.As(err, &status) && (errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded))
+}
+
+func (m *attemptMatcher) expected() string {
+	if m.refused {
+		return "nobody can " + m.attempt.what
+	}
+	return "the API lets one " + m.attempt.what
+}
+
+func (m *attemptMatcher) observed() string {
+	if m.attempt.err != nil {
+		return m.attempt.err.Error()
+	}
+	return "accepted"
+}
+
+// FailureMessage implements Gomega's matcher.
+func (m *attemptMatcher) FailureMessage(any) string {
+	return fmt.Sprintf("expected that %s, but: %s", m.expected(), m.observed())
+}
+
+// NegatedFailureMessage implements Gomega's matcher.
+func (m *attemptMatcher) NegatedFailureMessage(any) string {
+	return fmt.Sprintf("expected otherwise than that %s", m.expected())
+}
+
+// StaysTrue checks a condition for as long as a promise of service is checked.
+func (d *Drill) StaysTrue(what string, condition Request) error {
+	client, err := d.Client(d.Front())
+	if err != nil {
+		return err
+	}
+	for end := d.now() + keepFor; d.now() < end; {
+		if err = condition(d.ctx, client); err != nil {
+			break
+		}
+		select {
+		case <-d.ctx.Done():
+			return d.ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+	return d.told(what, err)
+}
+
+// BecomesTrue waits for a condition within an upper bound.
+func (d *Drill) BecomesTrue(what string, within clusters.Bounds, condition Request) error {
+	client, err := d.Client(d.Front())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, within.Upper)
+	defer cancel()
+	begun := d.now()
+	err = clusters.Await(ctx, 50*time.Millisecond, what, func(ctx context.Context) error { return condition(ctx, client) })
+	if err == nil {
+		took := d.now() - begun
+		d.observe(record.Observation{Expected: what, Observed: "after " + seconds(took), OK: true, Seconds: floatOf(took), Upper: floatOf(within.Upper)})
+		return nil
+	}
+	return d.told(what, err)
+}
+
+// told puts the outcome of a condition into the record.
+func (d *Drill) told(what string, err error) error {
+	o := record.Observation{Expected: what, Observed: "so it is", OK: err == nil}
+	if err != nil {
+		o.Observed = err.Error()
+		err = fmt.Errorf("%s: %w", what, err)
+	}
+	d.observe(o)
+	return err
+}

@@ -1,0 +1,198 @@
+package drill
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+
+	"faultline/clusters"
+	"faultline/clusters/engine"
+	"faultline/clusters/images"
+	"faultline/clusters/kind"
+	"faultline/clusters/progress"
+	"faultline/fault"
+	"faultline/reports/record"
+	"faultline/suites/probe"
+	"faultline/suites/rundir"
+)
+
+// Bench is what the drills of one process share: the engine, the images, the
+// fault journal, and the cluster that is up now. There is one cluster a
+// process at a time, because clusters share this machine's cores with the
+// probes that watch them.
+type Bench struct {
+	Dir      rundir.Dir
+	Engine   *engine.Engine
+	Images   images.Set
+	Timing   clusters.Timing
+	Progress *progress.Printer
+
+	journal     *fault.Journal
+	cluster     *clusters.Cluster
+	workload    *probe.Deployed
+	spoiled     string // why the cluster is not used again
+	clusters    int
+	experiments int
+}
+
+var bench *Bench
+
+// Open prepares the bench of this process. Every error comes before a cluster exists.
+func Open(ctx context.Context) error {
+	profile, profileErr := clusters.ProfileFromEnv()
+	slack, slackErr := clusters.SlackFromEnv()
+	if err := errors.Join(profileErr, slackErr); err != nil {
+		return err
+	}
+	dir, err := rundir.New()
+	if err != nil {
+		return err
+	}
+	b := &Bench{Dir: dir, Timing: clusters.Timing{Profile: profile, Slack: slack}, Progress: progress.New(os.Stdout)}
+	if b.Engine, err = engine.Ensure(ctx, engine.Options{Progress: b.Progress}); err != nil {
+		return err
+	}
+	if b.Images, err = images.Ensure(ctx, b.Engine, b.Progress); err != nil {
+		return err
+	}
+	if b.journal, err = fault.OpenJournal(dir.State); err != nil {
+		return err
+	}
+	bench = b
+	return b.saveEnvironment()
+}
+
+// Close removes what this process made. SKIP_RESOURCE_CLEANUP keeps the cluster.
+func Close(ctx context.Context) error {
+	if bench == nil {
+		return nil
+	}
+	if os.Getenv("SKIP_RESOURCE_CLEANUP") != "" && bench.cluster != nil {
+		bench.Progress.Printf("kept: cluster %s; KUBECONFIG=%s; remove it with: make clean", bench.cluster.Name, bench.cluster.Kubeconfig)
+		return bench.journal.Close()
+	}
+	return errors.Join(bench.discard(ctx), bench.journal.Close())
+}
+
+// CloseRun removes what all processes of the run shared.
+func CloseRun(ctx context.Context) error {
+	if bench == nil || os.Getenv("SKIP_RESOURCE_CLEANUP") != "" {
+		return nil
+	}
+	return kind.DeleteNetwork(ctx, bench.Engine, bench.Dir.Run)
+}
+
+// acquire returns a cluster of the topology that is as good as new: the one
+// that is up, or another.
+func (b *Bench) acquire(ctx context.Context, name string) (*clusters.Cluster, error) {
+	topology, err := clusters.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	if b.cluster != nil && b.cluster.Topology.Name == name && b.spoiled == "" {
+		err := b.cluster.CheckShape(ctx)
+		if err == nil {
+			return b.cluster, nil
+		}
+		b.spoiled = err.Error()
+	}
+	if b.spoiled != "" {
+		b.Progress.Printf("%s is not as good as new, taking a fresh cluster: %s", b.cluster.Name, b.spoiled)
+	}
+	if err := b.discard(ctx); err != nil {
+		return nil, err
+	}
+	return b.create(ctx, topology)
+}
+
+func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*clusters.Cluster, error) {
+	b.clusters++
+	c, err := kind.Create(ctx, kind.Options{
+		Topology: topology, Timing: b.Timing, Engine: b.Engine, Images: b.Images, Run: b.Dir.Run,
+		Sequence: ginkgo.GinkgoParallelProcess()*100 + b.clusters, Dir: b.Dir.State, Progress: b.Progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.cluster = c
+	step := b.Progress.Step("workloads on "+c.Name, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(2*time.Minute)))
+	defer cancel()
+	b.workload, err = probe.Deploy(ctx, c, probe.WorkloadOptions{Image: b.Images.Workload})
+	if err == nil {
+		err = b.furnish(ctx, c)
+	}
+	step.Done(err)
+	if err != nil {
+		b.spoiled = err.Error()
+	}
+	return c, err
+}
+
+// discard deletes the cluster that is up, if any.
+func (b *Bench) discard(ctx context.Context) error {
+	if b.cluster == nil {
+		return nil
+	}
+	c := b.cluster
+	b.cluster, b.spoiled = nil, ""
+	closeErr := c.Close()
+	if err := kind.Delete(ctx, b.Engine, c.Name, b.Dir.State); err != nil {
+		return err
+	}
+	return closeErr
+}
+
+// startProbes starts all probes; lying ones see only success. They run until
+// they are stopped, also after an interrupt.
+func (b *Bench) startProbes(ctx context.Context, c *clusters.Cluster, lie bool) (*probe.Set, error) {
+	set, err := probe.New(c, probe.Options{Workload: b.workload, Lie: lie})
+	if err != nil {
+		return nil, err
+	}
+	return set, set.Start(ctx)
+}
+
+// nextExperiment numbers the experiments of the run over all processes.
+func (b *Bench) nextExperiment() string {
+	b.experiments++
+	return fmt.Sprintf("e%d%02d", ginkgo.GinkgoParallelProcess(), b.experiments)
+}
+
+// saveEnvironment writes what the figures of this run depend on.
+func (b *Bench) saveEnvironment() error {
+	e := record.Environment{
+		Kubernetes: b.Images.KubernetesVersion, Etcd: b.Images.EtcdVersion, NodeImage: b.Images.Node,
+		ImageOrigin: b.Images.Origin, LoadBalancer: b.Images.LoadBalancerKind, Engine: b.Engine.Name(),
+		Kernel: kernelRelease(), CgroupVersion: cgroupVersion(), Cores: runtime.NumCPU(),
+		MemoryBytes: engine.TotalMemory(), Profile: b.Timing.Profile.Name, Slack: b.Timing.Slack,
+	}
+	return record.WriteFile(b.Dir.Environment(), func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(e)
+	})
+}
+
+func cgroupVersion() int {
+	if engine.CgroupV2(kind.CgroupRoot) {
+		return 2
+	}
+	return 1
+}
+
+func kernelRelease() string {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(release))
+}

@@ -1,0 +1,198 @@
+// Package drill is one experiment: a cluster in its steady state, probes that
+// watch it, faults, and assertions on what the probes saw. Specs are written
+// in its verbs; what was expected and observed goes to the record.
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	"faultline/reports/record"
+	"faultline/suites/probe"
+)
+
+// Drill is a running experiment.
+type Drill struct {
+	*clusters.Cluster
+	ctx        context.Context
+	bench      *Bench
+	probes     *probe.Set
+	injector   *fault.Injector
+	injections []*fault.Injection
+	experiment record.Experiment
+	clock      probe.Clock
+	options    options
+	window     probe.Window
+
+	// promises are checked again when the fault is undone and at the end.
+	promises []promise
+	// inconclusive says why the experiment proves nothing.
+	inconclusive string
+}
+
+type options struct {
+	sabotage fault.Sabotage
+	lie      bool
+	discard  bool
+}
+
+// Option changes a drill. All options are for sabotage runs: a drill on which
+// one is used is no experiment and leaves no record.
+type Option func(*options)
+
+// WithoutFault makes every injection a no-op.
+func WithoutFault(o *options) { o.sabotage.SkipInject, o.discard = true, true }
+
+// WithoutUndo makes Undo a no-op; the drill's end undoes for real.
+func WithoutUndo(o *options) { o.sabotage.SkipUndo, o.discard = true, true }
+
+// WithLyingProbes makes every probe report success.
+func WithLyingProbes(o *options) { o.lie, o.discard = true, true }
+
+// On starts an experiment on a cluster of the topology: as good as new, with
+// every probe green for a while. The drill ends with the spec.
+func On(ctx context.Context, topology string, opts ...Option) *Drill {
+	ginkgo.GinkgoHelper()
+	d := &Drill{ctx: ctx, bench: bench, clock: probe.NewClock()}
+	for _, o := range opts {
+		o(&d.options)
+	}
+	spec := ginkgo.CurrentSpecReport()
+	d.experiment = record.Experiment{
+		ID: bench.nextExperiment(), Name: spec.FullText(), Claims: claimsOf(spec.Labels()), Topology: topology,
+		Command: repeatCommand(spec),
+	}
+	ginkgo.DeferCleanup(d.finish)
+	var err error
+	d.Cluster, err = bench.acquire(ctx, topology)
+	d.require(err, "no cluster")
+	d.experiment.StartedAt, d.experiment.Cluster = time.Now(), d.Name
+	d.injector = fault.NewInjector(d.Cluster, bench.journal)
+	d.injector.Sabotage = d.options.sabotage
+	d.probes, err = bench.startProbes(ctx, d.Cluster, d.options.lie)
+	d.require(err, "no probes")
+	d.clock = d.probes.Clock()
+	d.require(d.awaitSteadyState(), "no steady state")
+	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
+	return d
+}
+
+// fail ends the spec through Gomega's fail handler, which sabotage runs intercept.
+func fail(message string) {
+	ginkgo.GinkgoHelper()
+	gomega.Expect(false).To(gomega.BeTrueBecause("%s", message))
+}
+
+// require ends the spec as inconclusive when err is set.
+func (d *Drill) require(err error, why string) {
+	ginkgo.GinkgoHelper()
+	if err != nil {
+		d.inconclusive = fmt.Sprintf("%s: %v", why, err)
+		fail("inconclusive: " + d.inconclusive)
+	}
+}
+
+// steadyFor is how long every probe has to be green before a fault.
+const steadyFor = 2 * time.Second
+
+// awaitSteadyState waits until every probe has been green for steadyFor.
+func (d *Drill) awaitSteadyState() error {
+	ctx, cancel := context.WithTimeout(d.ctx, time.Duration(d.Timing.Slack*float64(time.Minute)))
+	defer cancel()
+	return clusters.Await(ctx, 50*time.Millisecond, "the steady state of "+d.Name, func(context.Context) error {
+		now := d.now()
+		if now < steadyFor {
+			return errors.New("the probes have just begun")
+		}
+		for _, t := range d.probes.Timelines() {
+			if last, ok := t.FirstDown(now - steadyFor); ok {
+				return fmt.Errorf("probe %s is %s: %s", t, last.Way, last.Detail)
+			}
+			if t.Up(now-steadyFor, now) == 0 {
+				return fmt.Errorf("probe %s has no success yet", t)
+			}
+		}
+		return nil
+	})
+}
+
+// now is the time since the experiment began.
+func (d *Drill) now() time.Duration { return d.clock.Now() }
+
+// Inject breaks what the fault says, and returns when the effect is proven. A
+// fault whose effect cannot be proven ends the spec as inconclusive.
+func (d *Drill) Inject(f fault.Fault) {
+	ginkgo.GinkgoHelper()
+	injection, err := d.injector.Inject(d.ctx, f)
+	if injection != nil {
+		d.injections = append(d.injections, injection)
+	}
+	d.require(err, "the fault did not land")
+	bench.Progress.Printf("%s: %s landed", d.experiment.ID, f)
+}
+
+// Undo takes every open fault back, after checking that what was lost stayed
+// lost and what was promised was kept while the fault held.
+func (d *Drill) Undo() {
+	ginkgo.GinkgoHelper()
+	d.checkPromises()
+	for _, i := range slices.Backward(d.injections) {
+		gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())
+	}
+	bench.Progress.Printf("%s: undone", d.experiment.ID)
+}
+
+// AwaitHealed waits until what was broken is proven mended.
+func (d *Drill) AwaitHealed() {
+	ginkgo.GinkgoHelper()
+	for _, i := range d.injections {
+		gomega.Expect(i.AwaitHealed(d.ctx)).To(gomega.Succeed())
+	}
+}
+
+// Drifted says that today's behaviour, which the spec asserts, differs from the
+// document's as the catalogue describes it.
+func (d *Drill) Drifted(how string) { d.experiment.Drift = how }
+
+// injected is the instant just before the first fault acted: durations
+// measured from it never come out too short.
+func (d *Drill) injected() time.Duration {
+	if len(d.injections) == 0 {
+		return 0
+	}
+	return d.clock.At(d.injections[0].Instants().Injecting)
+}
+
+// landed is the instant at which the last fault's effect was proven.
+func (d *Drill) landed() time.Duration {
+	if len(d.injections) == 0 {
+		return 0
+	}
+	return d.clock.At(d.injections[len(d.injections)-1].Instants().Landed)
+}
+
+// undone is the instant of the last undo, or that of the landing for a fault
+// that is not undone.
+func (d *Drill) undone() time.Duration {
+	at := d.landed()
+	for _, i := range d.injections {
+		if undone := i.Instants().Undone; !undone.IsZero() {
+			at = max(at, d.clock.At(undone))
+		}
+	}
+	return at
+}
+
+// observe puts what an assertion saw into the record.
+func (d *Drill) observe(o record.Observation) {
+	o.At = d.now().Seconds()
+	d.experiment.Observations = append(d.experiment.Observations, o)
+}

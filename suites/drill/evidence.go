@@ -1,0 +1,131 @@
+package drill
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+)
+
+// evidenceLines is how much of each log is kept.
+const evidenceLines = 500
+
+// evidenceSource is one file of evidence.
+type evidenceSource struct {
+	name  string
+	fetch func(context.Context) ([]byte, error)
+}
+
+// saveEvidence keeps what explains a verdict that does not pass: component
+// logs and container lists of every node, the member and lease tables and
+// every sample. It returns the files' paths relative to the record. What
+// cannot be had is told in its file: evidence is never a reason to fail.
+func (d *Drill) saveEvidence(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	dir := bench.Dir.Evidence(d.experiment.ID)
+	var mu sync.Mutex
+	var paths []string
+	var group errgroup.Group
+	group.SetLimit(4)
+	for _, source := range d.evidenceSources() {
+		group.Go(func() error {
+			content, err := source.fetch(ctx)
+			if err != nil {
+				content = append(content, []byte("\nthis could not be had: "+err.Error()+"\n")...)
+			}
+			path := filepath.Join(dir, source.name)
+			if err := record.WriteFile(path, func(w io.Writer) error { _, err := w.Write(scrub(content)); return err }); err != nil {
+				bench.Progress.Printf("evidence %s: %v", path, err)
+				return nil
+			}
+			relative, err := filepath.Rel(bench.Dir.Results, path)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			paths = append(paths, relative)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		bench.Progress.Printf("evidence: %v", err)
+	}
+	return paths
+}
+
+func (d *Drill) evidenceSources() []evidenceSource {
+	sources := []evidenceSource{
+		{"etcd-members.txt", d.memberTable},
+		{"samples.jsonl", d.samples},
+	}
+	for _, n := range d.Nodes {
+		components := []clusters.Component{clusters.Kubelet, clusters.ContainerRuntime}
+		if n.Role == clusters.ControlPlane {
+			components = append(components, clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager)
+		}
+		for _, component := range components {
+			i := clusters.Instance{Component: component, Node: n}
+			sources = append(sources, evidenceSource{
+				n.Name + "/" + string(component) + ".log",
+				func(ctx context.Context) ([]byte, error) { return i.Log(ctx, evidenceLines) },
+			})
+		}
+		sources = append(sources, evidenceSource{n.Name + "/containers.txt", func(ctx context.Context) ([]byte, error) {
+			return n.Exec(ctx, "crictl", "ps", "-a")
+		}})
+	}
+	return sources
+}
+
+func (d *Drill) memberTable(ctx context.Context) ([]byte, error) {
+	var table bytes.Buffer
+	for _, m := range d.EtcdMembers() {
+		status, err := d.EtcdStatus(ctx, m)
+		if err != nil {
+			fmt.Fprintf(&table, "%s: %v\n", m.Node.Name, err)
+			continue
+		}
+		fmt.Fprintf(&table, "%s: id %x leader %x term %d revision %d db %d bytes errors %v\n",
+			m.Node.Name, status.ID, status.Leader, status.Term, status.Revision, status.DBBytes, status.Errors)
+	}
+	return table.Bytes(), nil
+}
+
+// samples is every sample of every probe, a JSON object a line.
+func (d *Drill) samples(context.Context) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	for _, t := range d.probes.Timelines() {
+		for _, s := range t.Samples(0, d.now()) {
+			line := map[string]any{"probe": t.Name(), "vantage": t.Vantage(), "at": s.At.Seconds(), "latency": s.Latency.Seconds(), "way": s.Way}
+			if s.Detail != "" {
+				line["detail"] = s.Detail
+			}
+			if err := encoder.Encode(line); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// secrets are private keys, bearer tokens and bootstrap tokens.
+var secrets = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----` +
+	`|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*` +
+	`|(?i:bearer\s+)[A-Za-z0-9._~+/-]{16,}` +
+	`|\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)
+
+// scrub removes secrets from text.
+func scrub(text []byte) []byte { return secrets.ReplaceAll(text, []byte("[removed]")) }

@@ -1,0 +1,208 @@
+package drill
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+	"github.com/onsi/gomega"
+
+	"faultline/fault"
+	"faultline/reports/record"
+	"faultline/suites/probe"
+)
+
+// finish ends the drill whatever happened: faults are undone, the cluster is
+// as good as new or marked as spoiled, acknowledged writes are audited, the
+// verdict and, where it does not pass, the evidence are saved.
+func (d *Drill) finish(ctx ginkgo.SpecContext) {
+	if d.Cluster == nil {
+		d.save()
+		return
+	}
+	restored := d.restore(ctx)
+	if restored != nil {
+		bench.spoiled = restored.Error()
+	}
+	d.window = probe.Window{Injected: d.injected(), Undone: d.undone(), End: d.now()}
+	if len(d.injections) == 0 {
+		d.window.Injected, d.window.Undone = d.window.End, d.window.End
+	}
+	audited := d.audit(ctx)
+	if d.inconclusive == "" {
+		d.inconclusive = d.starvation()
+	}
+	d.judge(ginkgo.CurrentSpecReport(), errors.Join(restored, audited))
+	d.describe()
+	if !d.experiment.Verdict.Passes() && !d.options.discard {
+		d.experiment.Evidence = d.saveEvidence(ctx)
+	}
+	d.save()
+	gomega.Expect(restored).NotTo(gomega.HaveOccurred(), "the cluster is not as good as new")
+	gomega.Expect(audited).NotTo(gomega.HaveOccurred(), "the audit of acknowledged writes")
+	if !ginkgo.CurrentSpecReport().Failed() && d.inconclusive != "" && !d.options.discard {
+		ginkgo.Fail("inconclusive: " + d.inconclusive)
+	}
+}
+
+// restore undoes what is open and waits until the cluster is whole. After an
+// interrupt the cluster is deleted anyway, and nobody waits for its health.
+func (d *Drill) restore(ctx context.Context) error {
+	if d.injector == nil {
+		return nil
+	}
+	if err := d.injector.Restore(ctx); err != nil {
+		return err
+	}
+	if interrupted(ginkgo.CurrentSpecReport().State) {
+		return errors.New("the experiment was interrupted")
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.Timing.ControlPlaneReturn().Upper+d.Timing.NodeReturn().Upper)
+	defer cancel()
+	for _, i := range d.injections {
+		if err := i.AwaitHealed(ctx); err != nil {
+			return err
+		}
+	}
+	begun := d.now()
+	if err := d.AwaitShape(ctx); err != nil {
+		return err
+	}
+	if err := d.sweep(ctx); err != nil {
+		return err
+	}
+	d.observe(record.Observation{
+		Expected: "the cluster is as good as new", OK: true,
+		Observed: fmt.Sprintf("its shape was whole %s after the last undo", seconds(d.now()-d.undone())),
+		Seconds:  floatOf(d.now() - min(begun, d.undone())),
+	})
+	return nil
+}
+
+func interrupted(state types.SpecState) bool {
+	return state.Is(types.SpecStateInterrupted | types.SpecStateAborted)
+}
+
+// audit stops the probes and asks every API server for every acknowledged write.
+func (d *Drill) audit(ctx context.Context) error {
+	if d.probes == nil {
+		return nil
+	}
+	if err := d.probes.Stop(); err != nil {
+		bench.Progress.Printf("%s: %v", d.experiment.ID, err)
+	}
+	if interrupted(ginkgo.CurrentSpecReport().State) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	audit, err := d.probes.Ledger().Audit(ctx, d.Cluster)
+	d.experiment.Audit = &audit
+	if err != nil {
+		return err
+	}
+	if len(audit.Lost) > 0 || len(audit.Backwards) > 0 || audit.Missed > 0 {
+		return fmt.Errorf("of %d acknowledged writes %d are lost (%.200v), %d were never delivered by a watch; resource versions went back on %v",
+			audit.Acknowledged, len(audit.Lost), audit.Lost, audit.Missed, audit.Backwards)
+	}
+	return nil
+}
+
+// leastShare is the share of its samples that a probe has to take.
+const leastShare = 0.75
+
+// starvation tells whether the probes themselves came too late to be believed:
+// then nothing that they did not see is proven.
+func (d *Drill) starvation() string {
+	if d.probes == nil {
+		return ""
+	}
+	for _, t := range d.probes.Timelines() {
+		if strings.HasPrefix(t.Vantage(), probe.InCluster("")) {
+			continue // its samples are taken on a node that may be gone
+		}
+		if taken, due := t.Taken(steadyFor, d.window.End); float64(taken) < leastShare*float64(due) {
+			return fmt.Sprintf("the probe %s took %d of %d samples: this machine was too busy", t, taken, due)
+		}
+		if gap := t.MaxGap(steadyFor/2, d.window.End); gap > time.Duration(d.Timing.Slack*float64(time.Second)) {
+			return fmt.Sprintf("the probe %s took no sample for %s: this machine was too busy", t, seconds(gap))
+		}
+	}
+	return ""
+}
+
+// judge comes to the verdict.
+func (d *Drill) judge(spec types.SpecReport, afterwards error) {
+	e := &d.experiment
+	e.Seconds = d.now().Seconds()
+	switch {
+	case interrupted(spec.State):
+		e.Verdict, e.Reason = record.Inconclusive, "the experiment was interrupted"
+	case d.inconclusive != "":
+		e.Verdict, e.Reason = record.Inconclusive, d.inconclusive
+	case spec.Failed():
+		e.Verdict, e.Reason = record.Broken, spec.FailureMessage()
+	case afterwards != nil:
+		e.Verdict, e.Reason = record.Broken, afterwards.Error()
+	case e.Drift != "":
+		e.Verdict, e.Reason = record.Drifted, e.Drift
+	default:
+		e.Verdict = record.Held
+	}
+}
+
+// describe puts what probes, observers and faults saw into the record.
+func (d *Drill) describe() {
+	if d.probes == nil {
+		return
+	}
+	e := &d.experiment
+	for _, i := range d.injections {
+		e.Faults = append(e.Faults, d.faultOf(i))
+	}
+	for _, t := range d.probes.Timelines() {
+		e.Probes = append(e.Probes, t.Record(d.window))
+	}
+	e.Leases, e.EtcdLeaders = d.probes.Leases().Record(d.window), d.probes.Etcd().Record(d.window)
+}
+
+// save writes the experiment's file, unless the drill was a sabotage run.
+func (d *Drill) save() {
+	if d.options.discard {
+		return
+	}
+	if d.experiment.Verdict == "" {
+		d.judge(ginkgo.CurrentSpecReport(), nil)
+	}
+	path := filepath.Join(bench.Dir.Experiments(), d.experiment.ID+".json")
+	err := record.WriteFile(path, func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(d.experiment)
+	})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "save the experiment")
+	bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, d.experiment.Verdict, d.experiment.Seconds, d.experiment.Name)
+}
+
+// faultOf is an injection as the record knows it.
+func (d *Drill) faultOf(i *fault.Injection) record.Fault {
+	at := i.Instants()
+	instants := map[string]float64{}
+	for state, instant := range map[fault.State]time.Time{
+		fault.Planned: at.Planned, fault.Armed: at.Armed, fault.Injected: at.Injecting,
+		fault.Landed: at.Landed, fault.Undone: at.Undone, fault.Healed: at.Healed,
+	} {
+		if !instant.IsZero() {
+			instants[string(state)] = d.clock.At(instant).Seconds()
+		}
+	}
+	return record.Fault{
+		ID: i.ID, Name: i.Fault.String(), Kind: string(i.Fault.Kind), Node: strings.Join(i.Fault.Nodes(), ", "),
+		Target: strings.Join(i.Fault.Targets(), ", "), State: string(i.State()), Proof: i.Proof(), Instants: instants,
+	}
+}

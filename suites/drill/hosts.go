@@ -1,0 +1,135 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+)
+
+// Host lists the nodes of a host.
+func (d *Drill) Host(name string) []*clusters.Node {
+	return slices.DeleteFunc(slices.Clone(d.Nodes), func(n *clusters.Node) bool { return n.Host != name })
+}
+
+// Survivors lists the nodes that run workloads on other hosts.
+func (d *Drill) Survivors(lost string) []*clusters.Node {
+	return slices.DeleteFunc(d.WorkloadNodes(), func(n *clusters.Node) bool { return n.Host == lost })
+}
+
+// Masters are the control-plane nodes among nodes.
+func Masters(nodes []*clusters.Node) []*clusters.Node { return withRole(nodes, clusters.ControlPlane) }
+
+// Workers are the worker nodes among nodes.
+func Workers(nodes []*clusters.Node) []*clusters.Node { return withRole(nodes, clusters.Worker) }
+
+func withRole(nodes []*clusters.Node, role clusters.Role) []*clusters.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n *clusters.Node) bool { return n.Role != role })
+}
+
+// readyNodes reads every node's Ready condition.
+func (d *Drill) readyNodes(ctx context.Context) (map[string]bool, *corev1.NodeList, error) {
+	client, err := d.Client(d.Front())
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
+	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	ready := map[string]bool{}
+	for _, n := range list.Items {
+		ready[n.Name] = slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+		})
+	}
+	return ready, list, nil
+}
+
+// ReadyNodes counts the nodes that the API calls ready: the cluster's capacity.
+func (d *Drill) ReadyNodes() int {
+	ginkgo.GinkgoHelper()
+	ready, _, err := d.readyNodes(d.ctx)
+	d.require(err, "cannot read the nodes")
+	n := 0
+	for _, isReady := range ready {
+		if isReady {
+			n++
+		}
+	}
+	return n
+}
+
+// notReadyExpectation is a matcher on a drill: silent nodes are marked.
+type notReadyExpectation struct {
+	nodes   []*clusters.Node
+	bounds  clusters.Bounds
+	problem string
+}
+
+// MarkNotReady expects exactly these nodes to lose their Ready condition, and
+// measures when the last of them did, from the fault on.
+func MarkNotReady(nodes ...*clusters.Node) *notReadyExpectation {
+	return &notReadyExpectation{nodes: nodes}
+}
+
+// Within bounds the measured duration on both sides.
+func (e *notReadyExpectation) Within(b clusters.Bounds) *notReadyExpectation {
+	e.bounds = b
+	return e
+}
+
+// Match implements Gomega's matcher.
+func (e *notReadyExpectation) Match(actual any) (bool, error) {
+	d, ok := actual.(*Drill)
+	if !ok {
+		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
+	}
+	reference := d.injected()
+	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, reference+e.bounds.Upper+patience-d.now()))
+	defer cancel()
+	err := clusters.Await(ctx, 100*time.Millisecond, "the lost nodes to be marked", func(ctx context.Context) error { return e.marked(ctx, d) })
+	measured := d.now() - reference
+	o := record.Observation{
+		Expected: fmt.Sprintf("exactly the lost nodes are marked as not ready after %s to %s", seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Observed: "marked after " + seconds(measured),
+		OK:       err == nil && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
+		Seconds:  floatOf(measured), Lower: floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
+	}
+	if err != nil {
+		o.Observed = err.Error()
+	}
+	d.observe(o)
+	e.problem = o.Expected + ", but: " + o.Observed
+	return o.OK, d.ctx.Err()
+}
+
+func (e *notReadyExpectation) marked(ctx context.Context, d *Drill) error {
+	ready, _, err := d.readyNodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range d.Nodes {
+		if lost := slices.Contains(e.nodes, n); lost == ready[n.Name] {
+			return fmt.Errorf("node %s: lost %t, ready %t", n.Name, lost, ready[n.Name])
+		}
+	}
+	return nil
+}
+
+// FailureMessage implements Gomega's matcher.
+func (e *notReadyExpectation) FailureMessage(any) string { return "expected that " + e.problem }
+
+// NegatedFailureMessage implements Gomega's matcher.
+func (e *notReadyExpectation) NegatedFailureMessage(any) string {
+	return "expected that the nodes stay ready"
+}

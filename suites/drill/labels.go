@@ -1,0 +1,66 @@
+package drill
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
+
+	"faultline/clusters"
+	"faultline/suites/claims"
+)
+
+// Labels that specs carry, as key:value.
+const (
+	claimLabel    = "claim:"
+	topologyLabel = "topology:"
+)
+
+// The tiers: smoke runs with every test, core with make chaos, nightly at night.
+var (
+	Smoke   = ginkgo.Label("tier:smoke")
+	Core    = ginkgo.Label("tier:core")
+	Nightly = ginkgo.Label("tier:nightly")
+)
+
+// Claims labels a spec with the claims that it tests. A claim that is not in the
+// catalogue ends the program: a spec must not test what nobody said.
+func Claims(ids ...string) ginkgo.Labels {
+	var labels ginkgo.Labels
+	for _, id := range ids {
+		if _, err := claims.Find(id); err != nil {
+			panic(err)
+		}
+		labels = append(labels, claimLabel+id)
+	}
+	return labels
+}
+
+// Topology labels specs with the layout they run on.
+func Topology(name string) ginkgo.Labels {
+	if _, err := clusters.Find(name); err != nil {
+		panic(err)
+	}
+	return ginkgo.Labels{topologyLabel + name}
+}
+
+// Component labels specs with what they lose.
+func Component(c clusters.Component) ginkgo.Labels { return ginkgo.Labels{"component:" + string(c)} }
+
+// claimsOf finds the claims among a spec's labels.
+func claimsOf(labels []string) []string {
+	var ids []string
+	for _, label := range labels {
+		if id, ok := strings.CutPrefix(label, claimLabel); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// repeatCommand runs this spec alone.
+func repeatCommand(spec types.SpecReport) string {
+	focus := strings.NewReplacer("'", ".", "(", ".", ")", ".", "$", ".").Replace(spec.FullText())
+	return fmt.Sprintf("make chaos GINKGO_FOCUS='%s'", focus)
+}

@@ -1,0 +1,181 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"faultline/clusters"
+	"faultline/reports/record"
+	"faultline/suites/probe"
+)
+
+// lossProof is how long a loss must last before it counts: a blip is not a loss.
+const lossProof = 3 * time.Second
+
+// resumeProof is how long a probe must stay green before it counts as resumed.
+const resumeProof = time.Second
+
+// patience is added to an upper bound before a matcher stops waiting: the
+// measured figure of something late is worth more than "not within".
+const patience = 5 * time.Second
+
+// Lose expects every request of the probe that is sent after the bound to
+// fail, from then on until the fault is undone.
+func Lose(name probe.Name) *expectation {
+	return &expectation{verb: "lose", name: name, look: lookLost}
+}
+
+func lookLost(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
+	reference := d.landed()
+	deadline := reference + e.bounds.Upper + lossProof
+	lastUp := reference
+	await(ctx, func() bool {
+		if up, ok := t.LastSuccess(); ok {
+			lastUp = max(up.At, reference)
+		}
+		return d.now()-lastUp >= lossProof || d.now() > deadline
+	})
+	lost := lastUp - reference
+	ways := t.Ways(lastUp+1, d.now())
+	if d.now()-lastUp < lossProof {
+		return finding{false, fmt.Sprintf("it still succeeded %s after the fault", seconds(lost)), &lost}
+	}
+	for way := range ways {
+		if len(e.ways) > 0 && way != record.Starved && !slices.Contains(e.ways, way) {
+			return finding{false, "it was lost in another way: " + waysText(ways), &lost}
+		}
+	}
+	d.promise(fmt.Sprintf("%s stays lost", t), func(until time.Duration) error {
+		if up, ok := t.FirstUp(lastUp + 1); ok && up.At < until {
+			return fmt.Errorf("it succeeded %s after the fault", seconds(up.At-reference))
+		}
+		return nil
+	})
+	return e.judge(lost, fmt.Sprintf("lost after %s (%s)", seconds(lost), waysText(ways)))
+}
+
+// KeepServing expects no interruption, from the fault until it is undone, or for
+// a given time.
+func KeepServing(name probe.Name) *expectation {
+	return &expectation{verb: "keep serving", name: name, look: lookKept}
+}
+
+// keepFor is the least time over which a promise of service is examined.
+const keepFor = 3 * time.Second
+
+func lookKept(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
+	reference := d.injected()
+	tolerance := d.tolerance(t)
+	await(ctx, func() bool { return d.now()-reference >= max(keepFor, e.duration) })
+	check := func(until time.Duration) error {
+		if gap := t.LongestOutage(reference, until); gap > tolerance {
+			return fmt.Errorf("it was interrupted for %s (%s)", seconds(gap), waysText(t.Ways(reference, until)))
+		}
+		return nil
+	}
+	if err := check(d.now()); err != nil {
+		return finding{false, err.Error(), nil}
+	}
+	if e.duration == 0 {
+		d.promise(fmt.Sprintf("%s is kept", t), check)
+	}
+	return finding{true, fmt.Sprintf("no gap over %s in %s", seconds(tolerance), seconds(d.now()-reference)), nil}
+}
+
+// tolerance is the longest time without a success that is no interruption: the
+// probe's own rhythm and time-out, with slack for a busy machine.
+func (d *Drill) tolerance(t *probe.Timeline) time.Duration {
+	return time.Duration(d.Timing.Slack * float64(t.Interval()+time.Second))
+}
+
+// Resume expects the probe to be green again, to stay so, and measures when:
+// from the undo, or from the landing of a fault that is not undone.
+func Resume(name probe.Name) *expectation {
+	return &expectation{verb: "resume", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
+		return lookResumed(ctx, d, e, t, d.undone())
+	}}
+}
+
+// Pause expects the probe to be green again while the fault still holds or has
+// mended itself, and measures the whole pause from the fault on.
+func Pause(name probe.Name) *expectation {
+	return &expectation{verb: "pause", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
+		return lookResumed(ctx, d, e, t, d.injected())
+	}}
+}
+
+// VisiblyPause is Pause that fails when no request failed at all.
+func VisiblyPause(name probe.Name) *expectation {
+	e := Pause(name)
+	e.verb = "visibly pause"
+	look := e.look
+	e.look = func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
+		found := look(ctx, d, e, t)
+		if _, down := t.FirstDown(d.injected()); found.ok && !down {
+			return finding{false, "no request failed", found.seconds}
+		}
+		return found
+	}
+	return e
+}
+
+// showTime is how long a loss may take to show before it counts as none: what
+// is accepted and not acted upon is called pending only after a while.
+const showTime = 3 * time.Second
+
+func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline, reference time.Duration) finding {
+	var measured time.Duration
+	var resumed bool
+	await(ctx, func() bool {
+		down, lost := t.FirstDown(reference)
+		if !lost {
+			resumed = d.now()-reference > showTime && t.Up(d.now()-showTime, d.now()) > 0
+		} else if up, ok := t.Resumed(down.At, resumeProof); ok {
+			measured, resumed = up.Done()-reference, true
+		}
+		return resumed || d.now() > reference+e.bounds.Upper+patience
+	})
+	ways := t.Ways(reference, d.now())
+	if !resumed {
+		waited := d.now() - reference
+		return finding{false, fmt.Sprintf("it had not resumed after %s (%s)", seconds(waited), waysText(ways)), &waited}
+	}
+	return e.judge(measured, fmt.Sprintf("%s after %s (%s)", pastOf(e.verb), seconds(measured), waysText(ways)))
+}
+
+func pastOf(verb string) string {
+	if strings.Contains(verb, "pause") {
+		return "green again"
+	}
+	return "resumed"
+}
+
+// waysText lists how samples went, most frequent first.
+func waysText(ways map[record.Way]int) string {
+	if len(ways) == 0 {
+		return "no samples"
+	}
+	var list []record.Way
+	for way := range ways {
+		list = append(list, way)
+	}
+	slices.SortFunc(list, func(a, b record.Way) int { return ways[b] - ways[a] })
+	var words []string
+	for _, way := range list {
+		words = append(words, fmt.Sprintf("%d %s", ways[way], way))
+	}
+	return strings.Join(words, ", ")
+}
+
+// await polls until done says so or ctx ends.
+func await(ctx context.Context, done func() bool) {
+	_ = clusters.Await(ctx, 25*time.Millisecond, "samples", func(context.Context) error {
+		if done() {
+			return nil
+		}
+		return context.Canceled
+	})
+}

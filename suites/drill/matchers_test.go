@@ -1,0 +1,124 @@
+package drill
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+	"faultline/fault"
+	"faultline/reports/record"
+	"faultline/suites/probe"
+)
+
+// seen makes a drill whose clock has run and a timeline of one sample each 50 ms:
+// down between two instants, up otherwise.
+func seen(t *testing.T, from, to, end time.Duration) (*Drill, *probe.Timeline) {
+	t.Helper()
+	line := probe.NewTimeline(probe.Write, "front", 50*time.Millisecond)
+	for at := time.Duration(0); at < end; at += 50 * time.Millisecond {
+		s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
+		if at >= from && at < to {
+			s.Way = record.Refused
+		}
+		line.Add(s)
+	}
+	start := probe.NewClock()
+	d := &Drill{ctx: t.Context(), clock: start, Cluster: &clusters.Cluster{Timing: clusters.Timing{Profile: clusters.FastProfile(), Slack: 1}}}
+	return d, line
+}
+
+func TestJudgeBoundsOnBothSides(t *testing.T) {
+	e := Pause(probe.Write).Within(clusters.Bounds{Lower: 13 * time.Second, Upper: 25 * time.Second})
+	for measured, ok := range map[time.Duration]bool{12 * time.Second: false, 13 * time.Second: true, 25 * time.Second: true, 26 * time.Second: false} {
+		if got := e.judge(measured, "it"); got.ok != ok {
+			t.Errorf("%s: %t, want %t (%s)", measured, got.ok, ok, got.observed)
+		}
+	}
+}
+
+func TestKeptFailsOnAGap(t *testing.T) {
+	d, line := seen(t, 2*time.Second, 5*time.Second, 8*time.Second)
+	tolerance := d.tolerance(line)
+	if gap := line.LongestOutage(0, 8*time.Second); gap <= tolerance {
+		t.Fatalf("a gap of 3 s is within the tolerance of %s", tolerance)
+	}
+	_, whole := seen(t, 0, 0, 8*time.Second)
+	if gap := whole.LongestOutage(0, 7900*time.Millisecond); gap > tolerance {
+		t.Fatalf("a gap of %s in a whole timeline", gap)
+	}
+}
+
+func TestSuccessorIgnoresAReleaseAndOldNews(t *testing.T) {
+	views := []probe.LeaseView{
+		{At: time.Second, Holder: "a"}, {At: 5 * time.Second, Holder: ""}, {At: 7 * time.Second, Holder: "b"}, {At: 9 * time.Second, Holder: "c"},
+	}
+	before, after := successor(views, 4*time.Second)
+	if before.Holder != "a" || after.Holder != "b" {
+		t.Errorf("from %q to %q, want a to b", before.Holder, after.Holder)
+	}
+	if _, after := successor(views[:2], 4*time.Second); after.Holder != "" {
+		t.Errorf("a release counts as a holder: %q", after.Holder)
+	}
+}
+
+func TestNextTermNeedsAHigherTerm(t *testing.T) {
+	views := []probe.EtcdView{{At: 0, Leader: "a", Term: 2}, {At: 5 * time.Second, Leader: "", Term: 2}, {At: 6 * time.Second, Leader: "a", Term: 2}}
+	if _, after := nextTerm(views, 4*time.Second); after.Leader != "" {
+		t.Errorf("the same term counts as an election: %+v", after)
+	}
+	views = append(views, probe.EtcdView{At: 7 * time.Second, Leader: "b", Term: 3})
+	if _, after := nextTerm(views, 4*time.Second); after.Leader != "b" {
+		t.Errorf("got %+v, want b in term 3", after)
+	}
+}
+
+func TestWaysTextSortsByCount(t *testing.T) {
+	got := waysText(map[record.Way]int{record.Up: 2, record.Refused: 30})
+	if got != "30 refused, 2 up" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestScrubRemovesSecrets(t *testing.T) {
+	text := "a\n-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nAuthorization: Bearer abcdefghijklmnopqrstuvwxyz\n" +
+		"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVz.c2lnbmF0dXJl token abcdef.0123456789abcdef"
+	got := string(scrub([]byte(text)))
+	for _, secret := range []string{"abc\n", "abcdefghijklmnopqrstuvwxyz", "eyJ", "0123456789abcdef"} {
+		if strings.Contains(got, secret) {
+			t.Errorf("%q is left in %q", secret, got)
+		}
+	}
+	if plain := "nothing to hide in kube-apiserver 10.0.0.1"; string(scrub([]byte(plain))) != plain {
+		t.Error("plain text was changed")
+	}
+}
+
+func TestClaimsRefusesAStranger(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a claim that nobody made was accepted")
+		}
+	}()
+	Claims("ETCD-999")
+}
+
+func TestSabotageOptionsLeaveNoRecord(t *testing.T) {
+	for name, o := range map[string]Option{"fault": WithoutFault, "undo": WithoutUndo, "probes": WithLyingProbes} {
+		var got options
+		o(&got)
+		if !got.discard || (got.sabotage == fault.Sabotage{} && !got.lie) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestUnansweredTellsANoFromSilence(t *testing.T) {
+	if unanswered(nil) {
+		t.Error("success counts as silence")
+	}
+	if !unanswered(context.DeadlineExceeded) {
+		t.Error("a time-out does not count as silence")
+	}
+}

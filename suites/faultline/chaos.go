@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"faultline/reports"
+	"faultline/reports/record"
+	"faultline/suites/rundir"
+)
+
+// chaos prepares the machine, runs the suite in processes of its own, and
+// judges what they left, even when they died on the way.
+func chaos(ctx context.Context) error {
+	dir, err := rundir.New()
+	if err != nil {
+		return err
+	}
+	args, err := ginkgoArguments(dir)
+	if err == nil {
+		err = prepareImages(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, refuse(dir, err))
+	}
+	fmt.Printf("run %s: results go to %s\n", dir.Run, dir.Results)
+	started := time.Now()
+	if err := runSuite(dir, args); err != nil {
+		fmt.Fprintln(os.Stderr, "the suite:", err)
+	}
+	run, err := assemble(dir, started)
+	if err != nil {
+		return err
+	}
+	if len(run.NotRestored) == 0 {
+		if err := dir.RemoveState(); err != nil {
+			return err
+		}
+	}
+	return publish(dir, run)
+}
+
+// ginkgoArguments is the command line of the suite's one binary.
+func ginkgoArguments(dir rundir.Dir) ([]string, error) {
+	filter, err := selection()
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty",
+		"--json-report", dir.File(ginkgoReport), "--timeout", "3h", "--poll-progress-after", "2m", "--silence-skips"}
+	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
+		args = append(args, "--focus", focus)
+	}
+	if procs := os.Getenv("GINKGO_PROCS"); procs != "" {
+		args = append(args, "--procs", procs)
+	}
+	if os.Getenv("NO_COLOR") != "" {
+		args = append(args, "--no-color")
+	}
+	return append(args, "./suites"), nil
+}
+
+// runSuite runs Ginkgo. An interrupt reaches it by itself, being in our process
+// group, and it cleans up: we only wait.
+func runSuite(dir rundir.Dir, args []string) error {
+	cmd := exec.Command("go", args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), rundir.Variable+"="+dir.Run)
+	ignored := make(chan os.Signal, 4)
+	signal.Notify(ignored, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(ignored)
+	return cmd.Run()
+}
+
+// refuse leaves a summary of a run that was refused before anything changed.
+func refuse(dir rundir.Dir, why error) error {
+	run := &record.Run{Schema: record.SchemaVersion, ID: dir.Run, StartedAt: time.Now(), Refused: why.Error()}
+	return errors.Join(record.Summarise(run).Save(dir.File(reports.SummaryFile)), dir.RemoveState())
+}

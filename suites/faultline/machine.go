@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"faultline/clusters"
+	"faultline/clusters/engine"
+	"faultline/clusters/images"
+	"faultline/clusters/kind"
+	"faultline/clusters/progress"
+	"faultline/fault"
+	"faultline/suites/rundir"
+)
+
+// requirements is what the largest documented topology needs.
+func requirements() engine.Requirements {
+	r := engine.Requirements{Registry: images.Reachable}
+	for _, t := range clusters.Documented() {
+		r.MemoryBytes = max(r.MemoryBytes, t.MemoryBytes())
+		r.DiskBytes = max(r.DiskBytes, t.DiskBytes())
+	}
+	return r
+}
+
+// doctor prints a line a check, and fails when one does.
+func doctor(ctx context.Context) error {
+	if !engine.Print(os.Stdout, engine.Doctor(ctx, requirements())) {
+		return errors.New("this machine cannot run the suite yet; the lines above tell the commands")
+	}
+	return nil
+}
+
+// prepareImages makes sure of an engine and of the images.
+func prepareImages(ctx context.Context) error {
+	p := progress.New(os.Stdout)
+	e, err := engine.Ensure(ctx, engine.Options{Progress: p})
+	if err != nil {
+		return err
+	}
+	set, err := images.Ensure(ctx, e, p)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("images (%s): %s, %s, %s\n", set.Origin, set.Node, set.LoadBalancer, set.Workload)
+	return nil
+}
+
+// compiler makes sure of what the race detector needs.
+func compiler(ctx context.Context) error {
+	return engine.EnsureTools(ctx, engine.Options{Progress: progress.New(os.Stdout)},
+		engine.Tool{Binary: "gcc", Package: "gcc"}, engine.Tool{Binary: "gcc", Package: "libc6-dev"})
+}
+
+// recoverFaults replays the undo of every open fault of every run.
+func recoverFaults(ctx context.Context) error {
+	dirs, err := rundir.Remaining()
+	if err != nil {
+		return err
+	}
+	var journals []string
+	for _, d := range dirs {
+		if _, err := os.Stat(d.Journal()); err == nil {
+			journals = append(journals, d.Journal())
+		}
+	}
+	if len(journals) == 0 {
+		fmt.Println("nothing to recover: no run has left a fault journal")
+		return nil
+	}
+	e, err := engine.Detect(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fault.Recover(ctx, journals, reach(e), os.Stdout)
+	return err
+}
+
+// reach is the way to a kind node by its name, whatever state its cluster is in.
+func reach(e *engine.Engine) fault.ShellFor {
+	return func(ctx context.Context, _, node string) (clusters.Shell, error) {
+		if node == clusters.ThisMachineName {
+			return clusters.LocalShell, nil
+		}
+		exists, err := kind.Exists(ctx, e, node)
+		if err != nil {
+			return nil, err
+		}
+		if !exists {
+			return nil, fmt.Errorf("node %s %w", node, fault.ErrGone)
+		}
+		return kind.Shell(e), nil
+	}
+}
+
+// clean removes what any run left. Faults need no undo: their nodes go.
+func clean(ctx context.Context) error {
+	say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+	e, err := engine.Detect(ctx)
+	if err == nil {
+		err = e.Ping(ctx)
+	}
+	switch {
+	case err == nil:
+		if err := kind.Clean(ctx, e, say); err != nil {
+			return err
+		}
+	default:
+		say("no container engine answers, so no container of ours can run: %v", err)
+	}
+	dirs, err := rundir.Remaining()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range dirs {
+		say("removing the private state of run %s", d.Run)
+		errs = append(errs, d.RemoveState())
+	}
+	return errors.Join(errs...)
+}

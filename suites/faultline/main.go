@@ -1,0 +1,62 @@
+// Command faultline is what the Makefile's verbs call: it prepares the
+// machine, runs the suite, and renders, recovers and cleans up.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// verb is one word of the command line.
+type verb struct {
+	name string
+	does string
+	run  func(ctx context.Context) error
+}
+
+var verbs = []verb{
+	{"chaos", "run the suite and judge every claim", chaos},
+	{"plan", "show what chaos would run, and change nothing", plan},
+	{"recover", "undo the faults that a killed run left behind", recoverFaults},
+	{"report", "render the newest run's report again", report},
+	{"doctor", "check this machine", doctor},
+	{"images", "pull or build the images", prepareImages},
+	{"compiler", "make sure that the race detector finds a C compiler", compiler},
+	{"clean", "remove everything of every run", clean},
+}
+
+// exitError carries the exit status of a verdict that has been printed already.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := dispatch(ctx, os.Args[1:])
+	stop()
+	var status exitError
+	switch {
+	case errors.As(err, &status):
+		os.Exit(int(status))
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "faultline:", err)
+		os.Exit(1)
+	}
+}
+
+func dispatch(ctx context.Context, args []string) error {
+	var names []string
+	for _, v := range verbs {
+		names = append(names, v.name)
+	}
+	if len(args) != 1 || !slices.Contains(names, args[0]) {
+		return fmt.Errorf("want one of: %s", strings.Join(names, ", "))
+	}
+	return verbs[slices.Index(names, args[0])].run(ctx)
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"faultline/reports/record"
+	"faultline/suites/rundir"
+)
+
+// guess is how long an experiment takes that has never been measured here.
+const guess = time.Minute
+
+// plan lists the specs that chaos would run, by topology, with the time that
+// each took in the newest run. Nothing is changed.
+func plan(ctx context.Context) error {
+	filter, err := selection()
+	if err != nil {
+		return err
+	}
+	specs, err := selected(ctx, filter)
+	if err != nil {
+		return err
+	}
+	measured := lastDurations()
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "TOPOLOGY\tCLAIMS\tABOUT\tEXPERIMENT")
+	var total time.Duration
+	for _, s := range specs {
+		about, known := measured[s.FullText()]
+		if !known {
+			about = guess
+		}
+		total += about
+		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, "topology:"), labelled(s, "claim:"), about.Seconds(), s.FullText())
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	fmt.Printf("\n%d experiments, about %.0f minutes with their clusters; nothing was changed\n", len(specs), (total + time.Minute).Minutes())
+	return nil
+}
+
+// selected asks Ginkgo for the specs that a filter selects, without running them.
+func selected(ctx context.Context, filter string) ([]types.SpecReport, error) {
+	dir, err := os.MkdirTemp("", "faultline-plan-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, ginkgoReport)
+	args := []string{"tool", "ginkgo", "run", "--dry-run", "--label-filter", filter, "--json-report", file}
+	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
+		args = append(args, "--focus", focus)
+	}
+	if out, err := exec.CommandContext(ctx, "go", append(args, "./suites")...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("list the specs: %w\n%s", err, out)
+	}
+	var reports []types.Report
+	if err := readJSON(file, &reports); err != nil {
+		return nil, err
+	}
+	var specs []types.SpecReport
+	for _, r := range reports {
+		specs = append(specs, r.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStatePassed)...)
+	}
+	slices.SortStableFunc(specs, func(a, b types.SpecReport) int {
+		return strings.Compare(labelled(a, "topology:"), labelled(b, "topology:"))
+	})
+	return specs, nil
+}
+
+// labelled joins the values of a label.
+func labelled(s types.SpecReport, key string) string {
+	var values []string
+	for _, label := range s.Labels() {
+		if value, ok := strings.CutPrefix(label, key); ok {
+			values = append(values, value)
+		}
+	}
+	return strings.Join(values, " ")
+}
+
+// lastDurations is how long each experiment took in the newest run, if any.
+func lastDurations() map[string]time.Duration {
+	durations := map[string]time.Duration{}
+	dir, err := rundir.Newest()
+	if err != nil {
+		return durations
+	}
+	run, err := record.Load(dir.Record())
+	if err != nil {
+		return durations
+	}
+	for _, e := range run.Experiments {
+		durations[e.Name] = time.Duration(e.Seconds * float64(time.Second))
+	}
+	return durations
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"faultline/clusters"
+	"faultline/suites/claims"
+)
+
+// tiers are the values of the label tier, quickest first.
+var tiers = []string{"smoke", "core", "nightly"}
+
+// components are the values of the label component.
+var components = []string{"etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "host"}
+
+// defaultTiers is what make chaos runs.
+const defaultTiers = "smoke,core"
+
+// selection reads GINKGO_LABEL_FILTER and FAULTLINE_TIERS into one label filter.
+// A label that no spec can have is an error: it would select nothing, silently.
+func selection() (string, error) {
+	filter := os.Getenv("GINKGO_LABEL_FILTER")
+	if _, err := types.ParseLabelFilter(filter); err != nil {
+		return "", fmt.Errorf("GINKGO_LABEL_FILTER=%q: %w", filter, err)
+	}
+	if err := refuseUnknownLabels(filter); err != nil {
+		return "", fmt.Errorf("GINKGO_LABEL_FILTER=%q: %w", filter, err)
+	}
+	wanted := os.Getenv("FAULTLINE_TIERS")
+	if wanted == "" {
+		wanted = defaultTiers
+	}
+	var tierFilter []string
+	for _, tier := range strings.Split(wanted, ",") {
+		if !slices.Contains(tiers, tier) {
+			return "", fmt.Errorf("FAULTLINE_TIERS=%q: unknown tier %q; known are: %s", wanted, tier, strings.Join(tiers, ", "))
+		}
+		tierFilter = append(tierFilter, "tier:"+tier)
+	}
+	both := "(" + strings.Join(tierFilter, " || ") + ")"
+	if filter != "" {
+		both += " && (" + filter + ")"
+	}
+	return both, nil
+}
+
+// knownLabels are all values of our key:value labels.
+func knownLabels() map[string][]string {
+	known := map[string][]string{"tier": tiers, "component": components}
+	for _, t := range clusters.Documented() {
+		known["topology"] = append(known["topology"], t.Name)
+	}
+	for _, c := range claims.All() {
+		known["claim"] = append(known["claim"], c.ID)
+	}
+	return known
+}
+
+var labelPattern = regexp.MustCompile(`([A-Za-z-]+):\s*([A-Za-z0-9.-]+)`)
+
+// refuseUnknownLabels looks at every key:value of a filter; sets and regular
+// expressions are left to Ginkgo.
+func refuseUnknownLabels(filter string) error {
+	known := knownLabels()
+	for _, m := range labelPattern.FindAllStringSubmatch(filter, -1) {
+		key, value := m[1], m[2]
+		values, ok := known[key]
+		if !ok {
+			return fmt.Errorf("unknown label %q; the labels are claim:, component:, tier: and topology:", key+":")
+		}
+		matches := func(v string) bool { return strings.EqualFold(v, value) }
+		if !slices.ContainsFunc(values, matches) && !strings.ContainsAny(filter, "{/") {
+			return fmt.Errorf("no spec has the label %s:%s; known are: %s", key, value, strings.Join(values, ", "))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSelection(t *testing.T) {
+	for filter, want := range map[string]string{
+		"":                              "(tier:smoke || tier:core)",
+		"topology:single-host-minimal":  "(tier:smoke || tier:core) && (topology:single-host-minimal)",
+		"claim:ETCD-02 || claim:API-01": "(tier:smoke || tier:core) && (claim:ETCD-02 || claim:API-01)",
+	} {
+		t.Setenv("GINKGO_LABEL_FILTER", filter)
+		if got, err := selection(); err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", filter, got, err, want)
+		}
+	}
+}
+
+func TestSelectionRefuses(t *testing.T) {
+	for filter, want := range map[string]string{
+		"topology:four-host":      "three-host-stacked",
+		"claim:ETCD-999":          "known are",
+		"colour:red":              "unknown label",
+		"topology:single-host &&": "GINKGO_LABEL_FILTER",
+	} {
+		t.Setenv("GINKGO_LABEL_FILTER", filter)
+		if _, err := selection(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want an error with %q", filter, err, want)
+		}
+	}
+	t.Setenv("GINKGO_LABEL_FILTER", "")
+	t.Setenv("FAULTLINE_TIERS", "weekly")
+	if _, err := selection(); err == nil {
+		t.Error("an unknown tier was accepted")
+	}
+}

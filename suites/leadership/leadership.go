@@ -1,0 +1,55 @@
+// Package leadership holds the specs of document B's leader election (B:L28 to
+// B:L61) and of fail-over in document A's table.
+package leadership
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, func() {
+	const topology = "three-host-stacked"
+
+	It("exactly one scheduler and one controller manager act", Claims("LEAD-01"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
+			Expect(d).To(HaveOneActor(component).For(10 * time.Second))
+		}
+	})
+
+	It("nobody takes over from a crashed leader before its lease has run out, and somebody does soon after", Claims("LEAD-02", "SCHED-04", "KCM-05"),
+		Component(clusters.Scheduler), Component(clusters.ControllerManager), func(ctx SpecContext) {
+			d := On(ctx, topology)
+			d.Inject(fault.Kill(d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)))
+
+			Expect(d).To(HandOver(clusters.Scheduler).Within(d.Timing.LeaseTakeover()))
+			Expect(d).To(HandOver(clusters.ControllerManager).Within(d.Timing.LeaseTakeover()))
+			Expect(d).To(VisiblyPause(probe.Schedule).Within(d.Timing.LeaseTakeover()))
+			Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseTakeover()))
+			Expect(d).To(KeepServing(probe.Write))
+		})
+
+	It("a scheduler that stops gracefully hands over at once", Claims("SCHED-04"), Component(clusters.Scheduler), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		d.Inject(fault.Terminate(d.Leader(clusters.Scheduler)))
+
+		Expect(d).To(HandOver(clusters.Scheduler).Within(d.Timing.LeaseRelease()))
+		Expect(d).To(Pause(probe.Schedule).Within(d.Timing.LeaseRelease()))
+		d.Drifted("a scheduler releases its lease on exit, so that fail-over takes seconds")
+	})
+
+	It("a controller manager that stops gracefully is missed as long as one that crashed", Claims("KCM-05"), Component(clusters.ControllerManager), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		d.Inject(fault.Terminate(d.Leader(clusters.ControllerManager)))
+
+		Expect(d).To(HandOver(clusters.ControllerManager).Within(d.Timing.LeaseTakeover()))
+		Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseTakeover()))
+	})
+})
