@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -104,7 +105,8 @@ func (c *Cluster) EtcdStatus(ctx context.Context, member Instance) (EtcdMember, 
 	if err != nil {
 		return EtcdMember{}, err
 	}
-	status, err := client.Status(ctx, client.Endpoints()[0])
+	// The client's own Status dials, with a TLS handshake, for every call.
+	status, err := etcdserverpb.NewMaintenanceClient(client.ActiveConnection()).Status(ctx, &etcdserverpb.StatusRequest{})
 	if err != nil {
 		return EtcdMember{}, fmt.Errorf("status of %s: %w", member, err)
 	}

@@ -65,7 +65,7 @@ type Timing struct {
 }
 
 // DefaultSlack suits two cores that run a whole cluster and its probes.
-const DefaultSlack = 1.5
+const DefaultSlack = 2
 
 // SlackFromEnv reads FAULTLINE_SLACK, a factor of at least 1.
 func SlackFromEnv() (float64, error) {

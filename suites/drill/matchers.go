@@ -124,7 +124,7 @@ func VisiblyPause(name probe.Name) *expectation {
 
 // showTime is how long a loss may take to show before it counts as none: what
 // is accepted and not acted upon is called pending only after a while.
-const showTime = 3 * time.Second
+const showTime = 4 * time.Second
 
 func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline, reference time.Duration) finding {
 	var measured time.Duration

@@ -107,6 +107,13 @@ func clean(ctx context.Context) error {
 		if err := kind.Clean(ctx, e, say); err != nil {
 			return err
 		}
+		removed, err := images.Prune(ctx, e)
+		if err != nil {
+			return err
+		}
+		for _, image := range removed {
+			say("removed the outdated image %s", image)
+		}
 	default:
 		say("no container engine answers, so no container of ours can run: %v", err)
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// taskPause is the least time between the beginnings of two tasks.
-	taskPause = time.Second
+	// taskPause is the least time between the beginnings of two tasks. One costs
+	// the control plane as much as dozens of requests.
+	taskPause = 2 * time.Second
 	// taskGrace is how long a task may wait before it counts as pending.
 	taskGrace = time.Second
 )

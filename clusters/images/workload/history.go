@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // historySize is how many samples are remembered: more than ten minutes of
@@ -13,14 +14,13 @@ const historySize = 50_000
 
 // history is a ring of the latest samples, in the order in which they ended.
 type history struct {
-	mu      sync.Mutex
-	ring    []sample
-	total   int           // samples ever added
-	changed chan struct{} // closed with the next sample
+	mu    sync.Mutex
+	ring  []sample
+	total int // samples ever added
 }
 
 func newHistory(size int) *history {
-	return &history{ring: make([]sample, 0, size), changed: make(chan struct{})}
+	return &history{ring: make([]sample, 0, size)}
 }
 
 func (h *history) add(s sample) {
@@ -32,19 +32,17 @@ func (h *history) add(s sample) {
 		h.ring[h.total%cap(h.ring)] = s
 	}
 	h.total++
-	close(h.changed)
-	h.changed = make(chan struct{})
 }
 
-// after gives the remembered samples beyond the first n ever added, how many
-// there were in all, and a channel that tells when there are more.
-func (h *history) after(n int) (samples []sample, total int, changed <-chan struct{}) {
+// after gives the remembered samples beyond the first n ever added, and how many
+// there were in all.
+func (h *history) after(n int) (samples []sample, total int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := max(n, h.total-len(h.ring)); i < h.total; i++ {
 		samples = append(samples, h.ring[i%cap(h.ring)])
 	}
-	return samples, h.total, h.changed
+	return samples, h.total
 }
 
 // listSamples answers with the samples that started after since_ns, as JSON
@@ -58,7 +56,7 @@ func (s *server) listSamples(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	samples, _, _ := s.samples.after(0)
+	samples, _ := s.samples.after(0)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	lines := json.NewEncoder(w)
 	for _, sample := range samples {
@@ -68,21 +66,27 @@ func (s *server) listSamples(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// streamEvery is how often samples are sent. They carry their own times, and a
+// packet for each would cost the node more than taking them.
+const streamEvery = 200 * time.Millisecond
+
 // streamSamples sends every sample from now on, one JSON line each, until the
 // client leaves.
 func (s *server) streamSamples(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	lines, flush := json.NewEncoder(w), http.NewResponseController(w)
-	_, seen, changed := s.samples.after(0)
+	_, seen := s.samples.after(0)
 	_ = flush.Flush()
+	ticker := time.NewTicker(streamEvery)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-changed:
+		case <-ticker.C:
 		}
 		var samples []sample
-		samples, seen, changed = s.samples.after(seen)
+		samples, seen = s.samples.after(seen)
 		for _, sample := range samples {
 			if lines.Encode(sample) != nil {
 				return

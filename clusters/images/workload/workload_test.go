@@ -50,11 +50,11 @@ func TestHistoryForgetsTheOldest(t *testing.T) {
 	for i := range 5 {
 		h.add(sample{Start: int64(i)})
 	}
-	samples, total, _ := h.after(0)
+	samples, total := h.after(0)
 	if total != 5 || len(samples) != 3 || samples[0].Start != 2 || samples[2].Start != 4 {
 		t.Errorf("after(0) = %v, %d", samples, total)
 	}
-	if samples, _, _ := h.after(4); len(samples) != 1 || samples[0].Start != 4 {
+	if samples, _ := h.after(4); len(samples) != 1 || samples[0].Start != 4 {
 		t.Errorf("after(4) = %v", samples)
 	}
 }
@@ -124,7 +124,7 @@ func TestSamplingKeepsItsPace(t *testing.T) {
 	defer cancel()
 	go c.sampleForever(ctx, target{"web", web.URL}, 5*time.Millisecond, h)
 	for {
-		samples, total, changed := h.after(0)
+		samples, total := h.after(0)
 		if total >= 5 {
 			if samples[0].Target != "web" || samples[0].Status != 200 {
 				t.Errorf("sample = %+v", samples[0])
@@ -132,7 +132,7 @@ func TestSamplingKeepsItsPace(t *testing.T) {
 			return
 		}
 		select {
-		case <-changed:
+		case <-time.After(10 * time.Millisecond):
 		case <-time.After(10 * time.Second):
 			t.Fatalf("only %d samples", total)
 		}
