@@ -6,27 +6,16 @@ import (
 
 	"faultline/clusters"
 	"faultline/fault"
+	"faultline/reports/record"
 	. "faultline/suites/drill"
 	"faultline/suites/probe"
-
-	"faultline/reports/record"
 )
 
 var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Component(clusters.Etcd), Core, func() {
 	const topology = "three-host-stacked"
 
 	It("refuses writes without a majority while workloads run on", Claims("ETCD-02"), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		d.Inject(fault.Pause(d.EtcdMembers().Majority()...))
-
-		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
-		Expect(d).To(Lose(probe.Schedule).Within(d.Timing.Noticed()))
-		Expect(d).To(Lose(probe.Reconcile).Within(d.Timing.Noticed()))
-		Expect(d).To(KeepServing(probe.Workload))
-		Expect(d).To(KeepServing(probe.Service))
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.QuorumReturn()))
+		RefuseWritesWithoutAMajority(On(ctx, topology))
 	})
 
 	It("serves cached reads for a window of time without a majority, and plain reads not at all", Claims("ETCD-03", "ETCD-05"), func(ctx SpecContext) {
@@ -54,3 +43,18 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		Expect(d).To(KeepServing(probe.Workload))
 	})
 })
+
+// RefuseWritesWithoutAMajority is the experiment of ETCD-02; sabotage runs use it too.
+func RefuseWritesWithoutAMajority(d *Drill) {
+	GinkgoHelper()
+	d.Inject(fault.Pause(d.EtcdMembers().Majority()...))
+
+	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+	Expect(d).To(Lose(probe.Schedule).Within(d.Timing.Noticed()))
+	Expect(d).To(Lose(probe.Reconcile).Within(d.Timing.Noticed()))
+	Expect(d).To(KeepServing(probe.Workload))
+	Expect(d).To(KeepServing(probe.Service))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.Write).Within(d.Timing.QuorumReturn()))
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -45,8 +46,8 @@ func (d *Drill) saveEvidence(ctx context.Context) []string {
 				content = append(content, []byte("\nthis could not be had: "+err.Error()+"\n")...)
 			}
 			path := filepath.Join(dir, source.name)
-			if err := record.WriteFile(path, func(w io.Writer) error { _, err := w.Write(scrub(content)); return err }); err != nil {
-				bench.Progress.Printf("evidence %s: %v", path, err)
+			if err := writeEvidence(path, scrub(content)); err != nil {
+				bench.Progress.Printf("evidence: %v", err)
 				return nil
 			}
 			relative, err := filepath.Rel(bench.Dir.Results, path)
@@ -63,6 +64,16 @@ func (d *Drill) saveEvidence(ctx context.Context) []string {
 		bench.Progress.Printf("evidence: %v", err)
 	}
 	return paths
+}
+
+func writeEvidence(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return record.WriteFile(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
 }
 
 func (d *Drill) evidenceSources() []evidenceSource {

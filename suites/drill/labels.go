@@ -24,6 +24,9 @@ var (
 	Nightly = ginkgo.Label("tier:nightly")
 )
 
+// Sabotage marks specs that test the suite itself; make chaos leaves them out.
+var Sabotage = ginkgo.Label("sabotage")
+
 // Claims labels a spec with the claims that it tests. A claim that is not in the
 // catalogue ends the program: a spec must not test what nobody said.
 func Claims(ids ...string) ginkgo.Labels {

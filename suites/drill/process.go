@@ -31,8 +31,8 @@ type exitExpectation struct {
 	problem  string
 }
 
-// Exit expects the process that an instance had to end, and measures when, from
-// the landing of the fault on.
+// Exit expects the process that a leader had to end, and measures when, from the
+// last renewal of its lease on.
 func Exit(i clusters.Instance, before clusters.Process) *exitExpectation {
 	return &exitExpectation{instance: i, before: before}
 }
@@ -49,7 +49,11 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
-	ctx, cancel := context.WithTimeout(d.ctx, d.landed()+e.bounds.Upper+patience-d.now())
+	renewed, ok := d.probes.Leases().Renewed(e.instance.Component)
+	if !ok {
+		return false, fmt.Errorf("the lease of %s was never seen", e.instance.Component)
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, d.landed()+e.bounds.Upper+patience-d.now()))
 	defer cancel()
 	err := clusters.Await(ctx, 100*time.Millisecond, "the end of "+e.instance.String(), func(ctx context.Context) error {
 		p, err := e.instance.Process(ctx)
@@ -58,9 +62,9 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 		}
 		return nil
 	})
-	measured := d.now() - d.landed()
+	measured := d.now() - renewed
 	o := record.Observation{
-		Expected: fmt.Sprintf("%s gives up after %s to %s", e.instance.Component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Expected: fmt.Sprintf("%s gives up %s to %s after its last renewal", e.instance.Component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
 		Observed: "its process ended after " + seconds(measured),
 		OK:       err == nil && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
 		Seconds:  floatOf(measured), Lower: floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),

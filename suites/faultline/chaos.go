@@ -12,6 +12,7 @@ import (
 
 	"faultline/reports"
 	"faultline/reports/record"
+	"faultline/reports/terminal"
 	"faultline/suites/rundir"
 )
 
@@ -60,7 +61,7 @@ func ginkgoArguments(dir rundir.Dir) ([]string, error) {
 	if procs := os.Getenv("GINKGO_PROCS"); procs != "" {
 		args = append(args, "--procs", procs)
 	}
-	if os.Getenv("NO_COLOR") != "" {
+	if !terminal.Detect(os.Stdout).Color {
 		args = append(args, "--no-color")
 	}
 	return append(args, "./suites"), nil

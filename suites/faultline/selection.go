@@ -32,9 +32,10 @@ func selection() (string, error) {
 	if err := refuseUnknownLabels(filter); err != nil {
 		return "", fmt.Errorf("GINKGO_LABEL_FILTER=%q: %w", filter, err)
 	}
-	wanted := os.Getenv("FAULTLINE_TIERS")
+	wanted, suffix := os.Getenv("FAULTLINE_TIERS"), ""
 	if wanted == "" {
-		wanted = defaultTiers
+		// Sabotage runs test the suite, not Kubernetes.
+		wanted, suffix = defaultTiers, " && !sabotage"
 	}
 	var tierFilter []string
 	for _, tier := range strings.Split(wanted, ",") {
@@ -43,7 +44,7 @@ func selection() (string, error) {
 		}
 		tierFilter = append(tierFilter, "tier:"+tier)
 	}
-	both := "(" + strings.Join(tierFilter, " || ") + ")"
+	both := "(" + strings.Join(tierFilter, " || ") + ")" + suffix
 	if filter != "" {
 		both += " && (" + filter + ")"
 	}

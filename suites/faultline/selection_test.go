@@ -7,9 +7,9 @@ import (
 
 func TestSelection(t *testing.T) {
 	for filter, want := range map[string]string{
-		"":                              "(tier:smoke || tier:core)",
-		"topology:single-host-minimal":  "(tier:smoke || tier:core) && (topology:single-host-minimal)",
-		"claim:ETCD-02 || claim:API-01": "(tier:smoke || tier:core) && (claim:ETCD-02 || claim:API-01)",
+		"":                              "(tier:smoke || tier:core) && !sabotage",
+		"topology:single-host-minimal":  "(tier:smoke || tier:core) && !sabotage && (topology:single-host-minimal)",
+		"claim:ETCD-02 || claim:API-01": "(tier:smoke || tier:core) && !sabotage && (claim:ETCD-02 || claim:API-01)",
 	} {
 		t.Setenv("GINKGO_LABEL_FILTER", filter)
 		if got, err := selection(); err != nil || got != want {

@@ -11,10 +11,10 @@ import (
 	. "faultline/suites/drill"
 )
 
-var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smoke, SpecPriority(10), func() {
+var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smoke, Sabotage, SpecPriority(10), func() {
 	DescribeTable("when it is sabotaged:", func(ctx SpecContext, sabotage Option, complaint string) {
 		d := On(ctx, "single-host-minimal", sabotage)
-		failure := InterceptGomegaFailure(func() { components.NoPodIsPlaced(d) })
+		failure := InterceptGomegaFailure(func() { components.RefuseWritesWithoutAMajority(d) })
 		Expect(failure).To(MatchError(ContainSubstring(complaint)))
 	},
 		Entry("the fault does nothing", Option(WithoutFault), "the fault did not land"),

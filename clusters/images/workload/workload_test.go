@@ -123,6 +123,7 @@ func TestSamplingKeepsItsPace(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go c.sampleForever(ctx, target{"web", web.URL}, 5*time.Millisecond, h)
+	deadline := time.After(10 * time.Second)
 	for {
 		samples, total := h.after(0)
 		if total >= 5 {
@@ -133,7 +134,7 @@ func TestSamplingKeepsItsPace(t *testing.T) {
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
-		case <-time.After(10 * time.Second):
+		case <-deadline:
 			t.Fatalf("only %d samples", total)
 		}
 	}
