@@ -132,6 +132,14 @@ func (t Timing) LeaseTakeover() Bounds {
 	return Bounds{Lower: LeaseDuration - RetryPeriod, Upper: t.upper(LeaseDuration + followerRetry + RenewDeadline/2)}
 }
 
+// LeaseReturn bounds how long a lone instance pauses after a crash: the kubelet
+// restarts it, after its back-off where it crashed before, and then it has to
+// watch its own old lease for a whole LeaseDuration, because it counts from
+// its own first look.
+func (t Timing) LeaseReturn() Bounds {
+	return Bounds{Lower: LeaseDuration, Upper: t.CrashLoopReturn().Upper + t.upper(LeaseDuration+followerRetry)}
+}
+
 // LeaseRelease bounds a fail-over after a leader that releases its lease on exit.
 func (t Timing) LeaseRelease() Bounds {
 	return Bounds{Upper: t.upper(followerRetry + RetryPeriod)}
@@ -159,9 +167,7 @@ func (t Timing) CrashLoopReturn() Bounds {
 
 // ControlPlaneReturn bounds the return of a component that is in back-off and
 // then has to wait for a lease that nobody released.
-func (t Timing) ControlPlaneReturn() Bounds {
-	return Bounds{Upper: t.CrashLoopReturn().Upper + t.LeaseTakeover().Upper}
-}
+func (t Timing) ControlPlaneReturn() Bounds { return Bounds{Upper: t.LeaseReturn().Upper} }
 
 // LoadBalancer bounds how long the load balancer sends to a dead API server.
 func (t Timing) LoadBalancer() Bounds { return Bounds{Upper: t.upper(lbProbe + 3*time.Second)} }

@@ -161,10 +161,14 @@ func Shell(e *engine.Engine) clusters.Shell {
 // interruptible runs kind's creation, which takes no context. When ctx ends, the
 // node containers are removed under its feet until it gives up.
 func interruptible(ctx context.Context, e *engine.Engine, name, dir string, create func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- create() }()
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = create()
+	}()
 	select {
-	case err := <-done:
+	case <-done:
 		return err
 	case <-ctx.Done():
 	}

@@ -103,7 +103,7 @@ func (o *overview) groupOf(c record.Claim) *group {
 func (o *overview) cells(claim string) [][]link {
 	cells := make([][]link, len(o.Topologies))
 	for _, e := range o.Experiments {
-		if slices.Contains(e.Experiment.Claims, claim) {
+		if slices.Contains(e.Claims, claim) {
 			i := slices.Index(o.Topologies, e.Topology)
 			cells[i] = append(cells[i], link{e.Anchor, e.Name, e.Recovery, e.Verdict})
 		}

@@ -168,6 +168,7 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 		verdict = record.Held
 	case record.OutcomeInconclusive:
 		verdict = record.Inconclusive
+	default:
 	}
 	first := fmt.Sprintf("%s in %s: %s", format.Count(s.Experiments.Total, "experiment"), format.Seconds(run.Seconds), counts(s.Experiments))
 	if m, ok := record.MedianRecovery(run.Experiments); ok {

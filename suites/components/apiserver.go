@@ -21,7 +21,7 @@ var _ = Describe("The only API server", Topology("single-host-minimal"), Compone
 	It("takes every change with it, and the scheduler and the controller manager depend on it", Claims("API-01", "API-02"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
 		leaders := clusters.Instances{d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)}
-		before := d.Processes(leaders...)
+		exits := d.WatchExits(leaders...)
 		d.Inject(fault.Stop(d.Instances(clusters.APIServer)...))
 
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead} {
@@ -33,7 +33,7 @@ var _ = Describe("The only API server", Topology("single-host-minimal"), Compone
 		Expect(d.Attempt("create a service", createService)).To(BeRefused())
 		Expect(d.Attempt("update a replication controller", updateReplicationController)).To(BeRefused())
 		for _, i := range leaders {
-			Expect(d).To(Exit(i, before[i]).Within(d.Timing.LeaderGivesUp()))
+			Expect(d).To(GiveUp(i, exits).Within(d.Timing.LeaderGivesUp()))
 		}
 		Expect(d).To(KeepServing(probe.Workload))
 		Expect(d).To(KeepServing(probe.Service))

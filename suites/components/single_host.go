@@ -44,7 +44,7 @@ var _ = Describe("On a single host with one of everything", Topology("single-hos
 		d := On(ctx, topology)
 		d.Inject(fault.Kill(d.Instances(clusters.Scheduler)...))
 
-		Expect(d).To(VisiblyPause(probe.Schedule).Within(d.Timing.LeaseTakeover()))
+		Expect(d).To(VisiblyPause(probe.Schedule).Within(d.Timing.LeaseReturn()))
 		Expect(d).To(KeepServing(probe.Write))
 		Expect(d).To(KeepServing(probe.Reconcile))
 		d.Drifted(blip)
@@ -54,7 +54,7 @@ var _ = Describe("On a single host with one of everything", Topology("single-hos
 		d := On(ctx, topology)
 		d.Inject(fault.Kill(d.Instances(clusters.ControllerManager)...))
 
-		Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseTakeover()))
+		Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseReturn()))
 		Expect(d).To(KeepServing(probe.Write))
 		Expect(d).To(KeepServing(probe.Schedule))
 		d.Drifted(blip)

@@ -35,16 +35,16 @@ func withRole(nodes []*clusters.Node, role clusters.Role) []*clusters.Node {
 }
 
 // readyNodes reads every node's Ready condition.
-func (d *Drill) readyNodes(ctx context.Context) (map[string]bool, *corev1.NodeList, error) {
+func (d *Drill) readyNodes(ctx context.Context) (map[string]bool, error) {
 	client, err := d.Client(d.Front())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ready := map[string]bool{}
 	for _, n := range list.Items {
@@ -52,13 +52,13 @@ func (d *Drill) readyNodes(ctx context.Context) (map[string]bool, *corev1.NodeLi
 			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 		})
 	}
-	return ready, list, nil
+	return ready, nil
 }
 
 // ReadyNodes counts the nodes that the API calls ready: the cluster's capacity.
 func (d *Drill) ReadyNodes() int {
 	ginkgo.GinkgoHelper()
-	ready, _, err := d.readyNodes(d.ctx)
+	ready, err := d.readyNodes(d.ctx)
 	d.require(err, "cannot read the nodes")
 	n := 0
 	for _, isReady := range ready {
@@ -114,7 +114,7 @@ func (e *notReadyExpectation) Match(actual any) (bool, error) {
 }
 
 func (e *notReadyExpectation) marked(ctx context.Context, d *Drill) error {
-	ready, _, err := d.readyNodes(ctx)
+	ready, err := d.readyNodes(ctx)
 	if err != nil {
 		return err
 	}

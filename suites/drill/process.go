@@ -2,7 +2,9 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -11,30 +13,67 @@ import (
 	"faultline/reports/record"
 )
 
-// Processes looks up the processes of instances, to compare with later.
-func (d *Drill) Processes(instances ...clusters.Instance) map[clusters.Instance]clusters.Process {
-	ginkgo.GinkgoHelper()
-	all := map[clusters.Instance]clusters.Process{}
-	for _, i := range instances {
-		p, err := i.Process(d.ctx)
-		d.require(err, "no process of "+i.String())
-		all[i] = p
-	}
-	return all
+// Exits are the ends of processes, seen as they happen.
+type Exits struct {
+	mu    sync.Mutex
+	ended map[clusters.Instance]time.Duration
 }
 
-// exitExpectation is a matcher on a drill: a process ends by itself.
+// exitPoll is how often a node is asked whether a process is still there.
+const exitPoll = 250 * time.Millisecond
+
+// WatchExits notes from now on when the processes that the instances have end.
+func (d *Drill) WatchExits(instances ...clusters.Instance) *Exits {
+	ginkgo.GinkgoHelper()
+	exits := &Exits{ended: map[clusters.Instance]time.Duration{}}
+	for _, i := range instances {
+		before, err := i.Process(d.ctx)
+		d.require(err, "no process of "+i.String())
+		go exits.watch(d, i, before)
+	}
+	return exits
+}
+
+// watch ends with the process or with the spec.
+func (e *Exits) watch(d *Drill, i clusters.Instance, before clusters.Process) {
+	err := clusters.Await(d.ctx, exitPoll, "the end of "+i.String(), func(ctx context.Context) error {
+		p, err := i.Process(ctx)
+		switch {
+		case errors.Is(err, clusters.ErrNoProcess):
+			return nil
+		case err != nil:
+			return err
+		case p.PID == before.PID && p.StartTicks == before.StartTicks:
+			return fmt.Errorf("PID %d still runs", p.PID)
+		}
+		return nil
+	})
+	if err == nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.ended[i] = d.now()
+	}
+}
+
+func (e *Exits) of(i clusters.Instance) (at time.Duration, ended bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at, ended = e.ended[i]
+	return at, ended
+}
+
+// exitExpectation is a matcher on a drill: a leader that cannot renew ends.
 type exitExpectation struct {
 	instance clusters.Instance
-	before   clusters.Process
+	exits    *Exits
 	bounds   clusters.Bounds
 	problem  string
 }
 
-// Exit expects the process that a leader had to end, and measures when, from the
-// last renewal of its lease on.
-func Exit(i clusters.Instance, before clusters.Process) *exitExpectation {
-	return &exitExpectation{instance: i, before: before}
+// GiveUp expects the watched process of a leader to end, and measures when, from
+// the last renewal of its lease on.
+func GiveUp(i clusters.Instance, exits *Exits) *exitExpectation {
+	return &exitExpectation{instance: i, exits: exits}
 }
 
 // Within bounds the measured duration on both sides.
@@ -53,24 +92,21 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("the lease of %s was never seen", e.instance.Component)
 	}
-	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, d.landed()+e.bounds.Upper+patience-d.now()))
-	defer cancel()
-	err := clusters.Await(ctx, 100*time.Millisecond, "the end of "+e.instance.String(), func(ctx context.Context) error {
-		p, err := e.instance.Process(ctx)
-		if err == nil && p.PID == e.before.PID && p.StartTicks == e.before.StartTicks {
-			return fmt.Errorf("PID %d still runs", p.PID)
-		}
-		return nil
+	var at time.Duration
+	var ended bool
+	await(d.ctx, func() bool {
+		at, ended = e.exits.of(e.instance)
+		return ended || d.now() > renewed+e.bounds.Upper+patience
 	})
-	measured := d.now() - renewed
+	measured := at - renewed
 	o := record.Observation{
 		Expected: fmt.Sprintf("%s gives up %s to %s after its last renewal", e.instance.Component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
 		Observed: "its process ended after " + seconds(measured),
-		OK:       err == nil && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
+		OK:       ended && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
 		Seconds:  floatOf(measured), Lower: floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
 	}
-	if err != nil {
-		o.Observed = err.Error()
+	if !ended {
+		o.Observed, o.Seconds = fmt.Sprintf("it still ran %s after its last renewal", seconds(d.now()-renewed)), nil
 	}
 	d.observe(o)
 	e.problem = o.Expected + ", but: " + o.Observed

@@ -102,20 +102,10 @@ func clean(ctx context.Context) error {
 	if err == nil {
 		err = e.Ping(ctx)
 	}
-	switch {
-	case err == nil:
-		if err := kind.Clean(ctx, e, say); err != nil {
-			return err
-		}
-		removed, err := images.Prune(ctx, e)
-		if err != nil {
-			return err
-		}
-		for _, image := range removed {
-			say("removed the outdated image %s", image)
-		}
-	default:
+	if err != nil {
 		say("no container engine answers, so no container of ours can run: %v", err)
+	} else if err := cleanEngine(ctx, e, say); err != nil {
+		return err
 	}
 	dirs, err := rundir.Remaining()
 	if err != nil {
@@ -127,4 +117,16 @@ func clean(ctx context.Context) error {
 		errs = append(errs, d.RemoveState())
 	}
 	return errors.Join(errs...)
+}
+
+// cleanEngine removes clusters, networks and images that no recipe makes any more.
+func cleanEngine(ctx context.Context, e *engine.Engine, say func(string, ...any)) error {
+	if err := kind.Clean(ctx, e, say); err != nil {
+		return err
+	}
+	removed, err := images.Prune(ctx, e)
+	for _, image := range removed {
+		say("removed the outdated image %s", image)
+	}
+	return err
 }

@@ -73,7 +73,7 @@ func refuseUnknownLabels(filter string) error {
 		key, value := m[1], m[2]
 		values, ok := known[key]
 		if !ok {
-			return fmt.Errorf("unknown label %q; the labels are claim:, component:, tier: and topology:", key+":")
+			return fmt.Errorf("unknown label %q; the labels are claim:, component:, tier: and topology: with a value", key+":")
 		}
 		matches := func(v string) bool { return strings.EqualFold(v, value) }
 		if !slices.ContainsFunc(values, matches) && !strings.ContainsAny(filter, "{/") {

@@ -6,29 +6,40 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"faultline/clusters"
 	"faultline/fault"
 	. "faultline/suites/drill"
 	"faultline/suites/probe"
 )
 
-var _ = Describe("Three hosts with etcd and masters on each", Topology("three-host-stacked"), Label("component:host"), Core, func() {
+var _ = Describe("Three hosts with etcd and masters on each", Topology("three-host-stacked"), Label("component:host"), func() {
+	It("survive the loss of the host that leads etcd", Core, Claims("TOPO-18"), func(ctx SpecContext) {
+		d := On(ctx, "three-host-stacked")
+		SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host)
+	})
+
 	for _, host := range []string{"h1", "h2", "h3"} {
-		It("survive the loss of host "+host, Claims("TOPO-18"), func(ctx SpecContext) {
-			d := On(ctx, "three-host-stacked")
-			lost := d.Host(host)
-			d.Inject(fault.PowerOff(lost...))
-
-			Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
-			Expect(d).To(Pause(probe.ConsistentRead).Through(d.Front()).Within(d.Timing.HostLoss()))
-			Expect(d).To(Pause(probe.Schedule).Within(d.Timing.HostLossFailover()))
-			Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.HostLossFailover()))
-			Expect(d).To(MarkNotReady(lost...).Within(d.Timing.NodeNotReady()))
-			Expect(d.ReadyNodes()).To(Equal(len(d.Nodes) - len(lost)))
-			Expect(d).To(KeepServing(probe.Workload).On(d.Survivors(host)...))
-
-			d.Undo()
-			Expect(d).To(Resume(probe.CachedRead).On(Masters(lost)...).Within(d.Timing.NodeReturn()))
-			Expect(d).To(Resume(probe.Workload).On(Workers(lost)...).Within(d.Timing.NodeReturn()))
+		It("survive the loss of host "+host, Nightly, Claims("TOPO-18"), func(ctx SpecContext) {
+			SurviveTheLossOf(On(ctx, "three-host-stacked"), host)
 		})
 	}
 })
+
+// SurviveTheLossOf is the experiment of TOPO-18 on one of the hosts.
+func SurviveTheLossOf(d *Drill, host string) {
+	GinkgoHelper()
+	lost := d.Host(host)
+	d.Inject(fault.PowerOff(lost...))
+
+	Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
+	Expect(d).To(Pause(probe.ConsistentRead).Through(d.Front()).Within(d.Timing.HostLoss()))
+	Expect(d).To(Pause(probe.Schedule).Within(d.Timing.HostLossFailover()))
+	Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.HostLossFailover()))
+	Expect(d).To(MarkNotReady(lost...).Within(d.Timing.NodeNotReady()))
+	Expect(d.ReadyNodes()).To(Equal(len(d.Nodes) - len(lost)))
+	Expect(d).To(KeepServing(probe.Workload).On(d.Survivors(host)...))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.CachedRead).On(Masters(lost)...).Within(d.Timing.NodeReturn()))
+	Expect(d).To(Resume(probe.Workload).On(Workers(lost)...).Within(d.Timing.NodeReturn()))
+}

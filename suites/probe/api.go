@@ -46,21 +46,21 @@ type door struct {
 func doorsOf(c *clusters.Cluster) []door {
 	servers := c.APIServers()
 	front := c.Front()
-	doors := []door{doorTo(c, front, 1)}
+	doors := []door{doorTo(c, front)}
 	if c.Balancer != nil {
 		doors[0].width = len(servers)
 	}
 	for _, server := range servers {
 		if server.Name != front.Name {
-			doors = append(doors, doorTo(c, server, 1))
+			doors = append(doors, doorTo(c, server))
 		}
 	}
 	return doors
 }
 
-func doorTo(c *clusters.Cluster, e clusters.Endpoint, width int) door {
+func doorTo(c *clusters.Cluster, e clusters.Endpoint) door {
 	return door{
-		vantage: e.Name, address: e.Address, width: width,
+		vantage: e.Name, address: e.Address, width: 1,
 		transport: func() (*http.Transport, error) { return c.Transport(e) },
 	}
 }

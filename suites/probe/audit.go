@@ -37,7 +37,7 @@ var ErrNeverWritten = errors.New("objects exist that were never written")
 func (l *Ledger) Audit(ctx context.Context, c *clusters.Cluster) (record.Audit, error) {
 	var doors []door
 	for _, e := range c.APIServers() {
-		doors = append(doors, doorTo(c, e, 1))
+		doors = append(doors, doorTo(c, e))
 	}
 	account, err := l.audit(ctx, doors)
 	if err != nil && !errors.Is(err, ErrNeverWritten) {
@@ -48,7 +48,7 @@ func (l *Ledger) Audit(ctx context.Context, c *clusters.Cluster) (record.Audit, 
 
 // Clear deletes the ledger's objects.
 func (l *Ledger) Clear(ctx context.Context, c *clusters.Cluster) error {
-	return l.clear(ctx, doorTo(c, c.Front(), 1))
+	return l.clear(ctx, doorTo(c, c.Front()))
 }
 
 func (l *Ledger) audit(ctx context.Context, doors []door) (record.Audit, error) {
