@@ -116,7 +116,7 @@ func (d *Drill) audit(ctx context.Context) error {
 }
 
 // leastShare is the share of its samples that a probe has to take.
-const leastShare = 0.75
+const leastShare = 0.6
 
 // starvation tells whether the probes themselves came too late to be believed:
 // then nothing that they did not see is proven.

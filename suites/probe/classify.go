@@ -142,6 +142,9 @@ func classifyError(err error) record.Way {
 // wraps nothing, or by the client in the cluster, which sends it as text.
 func classifyText(text string) record.Way {
 	switch {
+	// An API server resets a stream so when its own time for the request is over.
+	case strings.Contains(text, "internal_error"):
+		return record.TimedOut
 	case containsAny(text, "deadline exceeded", "timeout", "timed out", "client connection lost", "too many samples are waiting"):
 		return record.TimedOut
 	case containsAny(text, "connection refused", "connection reset", "broken pipe", "no route to host", "network is unreachable",
