@@ -14,6 +14,9 @@ import (
 const (
 	pidFile   = "/var/run/docker.pid"
 	daemonLog = "/var/log/docker.log"
+
+	// containerdPIDFile is that of dockerd's own containerd.
+	containerdPIDFile = "/var/run/docker/containerd/containerd.pid"
 )
 
 // startDocker starts the daemon, with systemd where that is in charge and
@@ -27,11 +30,33 @@ func startDocker(ctx context.Context, options Options) (err error) {
 		}
 		return waitForDocker(ctx, nil)
 	}
+	for file, name := range map[string]string{pidFile: "dockerd", containerdPIDFile: "containerd"} {
+		if err := removeStale(file, name); err != nil {
+			return err
+		}
+	}
 	died, err := spawnDockerd()
 	if err != nil {
 		return err
 	}
 	return waitForDocker(ctx, died)
+}
+
+// removeStale removes a PID file that a killed process of that name left. A
+// daemon believes its old PID file when another process has the number now.
+func removeStale(file, name string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil // there is none, or the daemon will say what is wrong with it
+	}
+	comm, err := os.ReadFile("/proc/" + strings.TrimSpace(string(text)) + "/comm")
+	if err == nil && strings.TrimSpace(string(comm)) == name {
+		return nil
+	}
+	if err := os.Remove(file); err != nil {
+		return fmt.Errorf("remove the PID file of a %s that is gone: %w", name, err)
+	}
+	return nil
 }
 
 func underSystemd() bool {
