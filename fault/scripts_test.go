@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,8 +81,12 @@ func newSandbox(t *testing.T) sandbox {
 
 func (s sandbox) path(elem string) string { return filepath.Join(s.dir, elem) }
 
+// write holds off every fork of this process: a child that had the file open for
+// writing would make its execution fail with "text file busy" (golang/go#22315).
 func (s sandbox) write(name, content string) {
 	s.t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(s.path(name), []byte(content), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
