@@ -108,7 +108,8 @@ func checkNode(n *Node, seen corev1.Node) error {
 }
 
 // checkProcesses proves on every control-plane node a running process, not
-// stopped, of every static component, with the settings of the profile.
+// stopped, of every static component, with the settings of the profile, and the
+// health of those that other checks do not talk to.
 func (c *Cluster) checkProcesses(ctx context.Context) error {
 	var group errgroup.Group
 	for _, n := range c.With(ControlPlane) {
@@ -117,12 +118,19 @@ func (c *Cluster) checkProcesses(ctx context.Context) error {
 	return group.Wait()
 }
 
-// checkNodeProcesses asks once for all processes: a command on a node costs
-// more than everything else here.
+// healthScript lists processes with their states, and asks the scheduler (port
+// 10259) and the controller manager (10257) on their loopback for their health.
+const healthScript = `ps -eo stat=,args=
+for port in 10259 10257; do
+  curl --silent --show-error --insecure --fail --max-time 2 --output /dev/null "https://127.0.0.1:$port/healthz" || exit
+done`
+
+// checkNodeProcesses asks once for everything: a command on a node costs more
+// than everything else here.
 func (c *Cluster) checkNodeProcesses(ctx context.Context, n *Node) error {
-	out, err := n.Exec(ctx, "ps", "-eo", "stat=,args=")
+	out, err := n.Exec(ctx, "sh", "-c", healthScript)
 	if err != nil {
-		return fmt.Errorf("list the processes on %s: %w", n.Name, err)
+		return fmt.Errorf("health of the scheduler and the controller manager on %s: %w", n.Name, err)
 	}
 	for _, component := range []Component{Etcd, APIServer, Scheduler, ControllerManager} {
 		state, args, found := findProcess(string(out), component)
@@ -217,7 +225,9 @@ func (c *Cluster) checkEndpoints(ctx context.Context) error {
 	return nil
 }
 
-// checkSystemPods proves that every pod of kube-system is ready.
+// checkSystemPods proves that every pod of kube-system is ready. Of a static pod only
+// the mirror has to exist: other checks ask the component itself, and the
+// kubelet's opinion is late by its probe's initial delay or period, 10 s.
 func (c *Cluster) checkSystemPods(ctx context.Context) error {
 	client, err := c.Client(c.Front())
 	if err != nil {
@@ -228,7 +238,8 @@ func (c *Cluster) checkSystemPods(ctx context.Context) error {
 		return fmt.Errorf("list the pods of kube-system: %w", err)
 	}
 	for _, p := range pods.Items {
-		if !PodReady(&p) {
+		_, static := p.Annotations[corev1.MirrorPodAnnotationKey]
+		if p.Status.Phase != corev1.PodRunning || !static && !PodReady(&p) {
 			return fmt.Errorf("pod kube-system/%s on %s is not ready (%s)", p.Name, p.Spec.NodeName, p.Status.Phase)
 		}
 	}

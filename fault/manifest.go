@@ -14,13 +14,15 @@ import (
 const KindStop Kind = "stop"
 
 // stopLanding covers the kubelet's look at its files every 20 s, should inotify miss
-// the change, and the grace period of 30 s.
+// the change and the kubelet restart what was killed, and the grace period of 30 s.
 const stopLanding = 90 * time.Second
 
 // Stop takes the manifests of static pods away. The kubelet watches the directory,
-// ends the pod with SIGTERM and, after its grace period, SIGKILL, and does not
-// restart it; it needs no API server for that. Only the mirror pod in the API
-// tells a stopped component from a crashed one.
+// ends the pod with SIGTERM, and does not restart it; it needs no API server for
+// that. Only the mirror pod in the API tells a stopped component from a crashed
+// one. A process that has not ended after 3 s is killed: an API server refuses
+// requests at once and then waits for its clients' watches to end, in vain, until
+// the pod's grace period of 30 s is over.
 //
 // The manifest waits in the fault's directory on its node. It is copied, synced and
 // renamed, because the two directories may be different filesystems; on its way
@@ -32,12 +34,18 @@ func Stop(instances ...clusters.Instance) Fault {
 	return onInstances(KindStop, instances, planStop)
 }
 
-// stopScript moves the manifest $2 away, for the fault $1.
-const stopScript = enter + armed + `cp -p "$2" "$d/copy"
+// stopScript moves the manifest $2 away, for the fault $1, and after 3 s kills PID $3
+// that started at $4. Killed before the kubelet has looked, it would be restarted.
+const stopScript = enter + armed + same + `cp -p "$2" "$d/copy"
 sync "$d/copy"
 mv "$d/copy" "$d/manifest"
 sync "$d"
 rm "$2"
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+  same "$3" "$4" || exit 0
+  sleep 0.2
+done
+kill -s KILL "$3" || true
 `
 
 // restoreScript undoes stopScript, wherever that was interrupted.
@@ -77,7 +85,7 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 			i, i.Component.Manifest())
 	}
 	return effect{
-		inject:    command(stopScript, id, i.Component.Manifest()),
+		inject:    command(stopScript, append([]string{id, i.Component.Manifest()}, identity(p)...)...),
 		undo:      command(restoreScript, id, i.Component.Manifest()),
 		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, p) },
 		landing:   stopLanding,

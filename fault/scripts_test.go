@@ -230,9 +230,16 @@ func TestScriptsKillAndHoldDown(t *testing.T) {
 
 func TestScriptsMoveTheManifest(t *testing.T) {
 	s := newSandbox(t)
+	s.start()
+	_, victim := s.victim()
+	process, err := victim.Process(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	manifest := "kubernetes/manifests/" + s.name + ".yaml"
 	run := func(script string) error {
-		_, err := s.shell(t.Context(), "", nil, command(script, "stop-x-0", clusters.Scheduler.Manifest())...)
+		args := append([]string{"stop-x-0", clusters.Scheduler.Manifest()}, identity(process)...)
+		_, err := s.shell(t.Context(), "", nil, command(script, args...)...)
 		return err
 	}
 	armed := func() {
@@ -253,6 +260,9 @@ func TestScriptsMoveTheManifest(t *testing.T) {
 	armed()
 	if err := run(stopScript); err != nil || content() != "" {
 		t.Errorf("stop: %v; manifest %q", err, content())
+	}
+	if state, there, err := watch(t.Context(), victim, process); there || err != nil {
+		t.Errorf("nobody ended the process, and it was not killed (state %s, %v)", state, err)
 	}
 	s.fire()
 	if content() != "the manifest\n" || len(s.leftovers()) > 0 {

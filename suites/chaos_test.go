@@ -3,6 +3,7 @@
 package suites_test
 
 import (
+	"os"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -12,12 +13,19 @@ import (
 	"faultline/suites/drill"
 	_ "faultline/suites/hosts"
 	_ "faultline/suites/leadership"
+	"faultline/suites/rundir"
 	_ "faultline/suites/sabotage"
 )
 
+// TestChaos is for make chaos. A plain `go test ./...` must not start privileged
+// containers for many minutes.
 func TestChaos(t *testing.T) {
+	suite, reporter := GinkgoConfiguration()
+	if os.Getenv(rundir.Variable) == "" && !suite.DryRun {
+		t.Skipf("started by make chaos only: %s is not set", rundir.Variable)
+	}
 	RegisterFailHandler(Fail)
-	RunSpecs(t, "Faultline")
+	RunSpecs(t, "Faultline", suite, reporter)
 }
 
 // The first process prepares engine and images alone; the others find them done.

@@ -15,48 +15,29 @@ import (
 // a crashed static pod within seconds, so that a crash is a pause, and only
 // elected components pause for longer, because their lease has to run out.
 var _ = Describe("On a single host with one of everything", Topology("single-host-minimal"), Core, SpecPriority(10), func() {
-	const topology = "single-host-minimal"
-	const blip = "a crash of one process is a pause, because the kubelet restarts static pods"
+	requests := []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead}
+	workloads := []probe.Name{probe.Workload, probe.Service}
 
-	It("stops every request when etcd crashes, until the kubelet restarts it", Smoke, Claims("TOPO-01"), Component(clusters.Etcd), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		d.Inject(fault.Kill(d.EtcdMembers()...))
+	DescribeTable("a crash of", Claims("TOPO-01"),
+		func(ctx SpecContext, component clusters.Component, pausing []probe.Name, pause func(clusters.Timing) clusters.Bounds, serving []probe.Name) {
+			d := On(ctx, "single-host-minimal")
+			d.Inject(fault.Kill(d.Instances(component)...))
 
-		Expect(d).To(VisiblyPause(probe.Write).Within(d.Timing.StaticPodRestart()))
-		Expect(d).To(VisiblyPause(probe.ConsistentRead).Within(d.Timing.StaticPodRestart()))
-		Expect(d).To(KeepServing(probe.Workload))
-		Expect(d).To(KeepServing(probe.Service))
-		d.Drifted(blip)
-	})
-
-	It("stops every request when the API server crashes, until the kubelet restarts it", Claims("TOPO-01"), Component(clusters.APIServer), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		d.Inject(fault.Kill(d.Instances(clusters.APIServer)...))
-
-		Expect(d).To(VisiblyPause(probe.CachedRead).Within(d.Timing.StaticPodRestart()))
-		Expect(d).To(VisiblyPause(probe.Write).Within(d.Timing.StaticPodRestart()))
-		Expect(d).To(KeepServing(probe.Workload))
-		Expect(d).To(KeepServing(probe.Service))
-		d.Drifted(blip)
-	})
-
-	It("places no pod when the scheduler crashes, until its lease has run out", Claims("TOPO-01"), Component(clusters.Scheduler), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		d.Inject(fault.Kill(d.Instances(clusters.Scheduler)...))
-
-		Expect(d).To(VisiblyPause(probe.Schedule).Within(d.Timing.LeaseReturn()))
-		Expect(d).To(KeepServing(probe.Write))
-		Expect(d).To(KeepServing(probe.Reconcile))
-		d.Drifted(blip)
-	})
-
-	It("runs no control loop when the controller manager crashes, until its lease has run out", Claims("TOPO-01"), Component(clusters.ControllerManager), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		d.Inject(fault.Kill(d.Instances(clusters.ControllerManager)...))
-
-		Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseReturn()))
-		Expect(d).To(KeepServing(probe.Write))
-		Expect(d).To(KeepServing(probe.Schedule))
-		d.Drifted(blip)
-	})
+			for _, name := range pausing {
+				Expect(d).To(VisiblyPause(name).Within(pause(d.Timing)))
+			}
+			for _, name := range serving {
+				Expect(d).To(KeepServing(name))
+			}
+			d.Drifted("a crash of one process is a pause, because the kubelet restarts static pods")
+		},
+		Entry("etcd stops every change and every consistent read until the kubelet restarts it", Smoke, Component(clusters.Etcd),
+			clusters.Etcd, requests[:2], clusters.Timing.StaticPodRestart, workloads),
+		Entry("the API server stops every request until the kubelet restarts it", Component(clusters.APIServer),
+			clusters.APIServer, requests, clusters.Timing.StaticPodRestart, workloads),
+		Entry("the scheduler places no pod until its lease has run out", Component(clusters.Scheduler),
+			clusters.Scheduler, []probe.Name{probe.Schedule}, clusters.Timing.LeaseReturn, []probe.Name{probe.Write, probe.Reconcile}),
+		Entry("the controller manager runs no control loop until its lease has run out", Component(clusters.ControllerManager),
+			clusters.ControllerManager, []probe.Name{probe.Reconcile}, clusters.Timing.LeaseReturn, []probe.Name{probe.Write, probe.Schedule}),
+	)
 })

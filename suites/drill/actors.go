@@ -10,17 +10,17 @@ import (
 	"faultline/reports/record"
 )
 
-// actorExpectation is a matcher on a drill: only the leader of a component acts.
+// actorExpectation is a matcher on a drill: only the leaders of components act.
 type actorExpectation struct {
-	component clusters.Component
-	duration  time.Duration
-	problem   string
+	components []clusters.Component
+	duration   time.Duration
+	problems   []string
 }
 
-// HaveOneActor expects that only the leader of an elected component changes
+// HaveOneActor expects that of each elected component only the leader changes
 // anything but its lock, by the audit logs of all API servers.
-func HaveOneActor(component clusters.Component) *actorExpectation {
-	return &actorExpectation{component: component, duration: keepFor}
+func HaveOneActor(components ...clusters.Component) *actorExpectation {
+	return &actorExpectation{components: components, duration: keepFor}
 }
 
 // For sets how long to look.
@@ -35,24 +35,39 @@ func (e *actorExpectation) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
-	leader, err := d.Cluster.Leader(d.ctx, e.component)
-	if err != nil {
-		return false, err
+	leaders := map[clusters.Component]string{}
+	for _, component := range e.components {
+		leader, err := d.Cluster.Leader(d.ctx, component)
+		if err != nil {
+			return false, err
+		}
+		leaders[component] = leader.Node.Name
 	}
 	since, end := time.Now(), d.now()+e.duration
 	await(d.ctx, func() bool { return d.now() >= end })
-	acted, err := d.actors(e.component, since)
+	for _, component := range e.components {
+		if err := e.judge(d, component, leaders[component], since); err != nil {
+			return false, err
+		}
+	}
+	return len(e.problems) == 0, d.ctx.Err()
+}
+
+func (e *actorExpectation) judge(d *Drill, component clusters.Component, leader string, since time.Time) error {
+	acted, err := d.actors(component, since)
 	if err != nil {
-		return false, err
+		return err
 	}
 	o := record.Observation{
-		Expected: fmt.Sprintf("for %s only the leading %s acts, and it does", seconds(e.duration), e.component),
+		Expected: fmt.Sprintf("for %s only the leading %s acts, and it does", seconds(e.duration), component),
 		Observed: actorsText(acted),
-		OK:       len(acted) == 1 && acted[leader.Node.Name] > 0,
+		OK:       len(acted) == 1 && acted[leader] > 0,
 	}
 	d.observe(o)
-	e.problem = fmt.Sprintf("%s (leader on %s), but: %s", o.Expected, leader.Node.Name, o.Observed)
-	return o.OK, d.ctx.Err()
+	if !o.OK {
+		e.problems = append(e.problems, fmt.Sprintf("%s (leader on %s), but: %s", o.Expected, leader, o.Observed))
+	}
+	return nil
 }
 
 // actors counts by node what instances of a component changed, locks excepted.
@@ -96,9 +111,11 @@ func actorsText(acted map[string]int) string {
 }
 
 // FailureMessage implements Gomega's matcher.
-func (e *actorExpectation) FailureMessage(any) string { return "expected that " + e.problem }
+func (e *actorExpectation) FailureMessage(any) string {
+	return "expected that " + strings.Join(e.problems, "; ")
+}
 
 // NegatedFailureMessage implements Gomega's matcher.
 func (e *actorExpectation) NegatedFailureMessage(any) string {
-	return fmt.Sprintf("expected that more than the leading %s acts", e.component)
+	return fmt.Sprintf("expected that others than the leaders of %v act", e.components)
 }

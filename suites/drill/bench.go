@@ -38,7 +38,8 @@ type Bench struct {
 	journal     *fault.Journal
 	cluster     *clusters.Cluster
 	workload    *probe.Deployed
-	spoiled     string // why the cluster is not used again
+	spoiled     string          // why the cluster is not used again
+	retired     []*probe.Ledger // whose objects are still in the cluster
 	clusters    int
 	experiments int
 }
@@ -143,7 +144,7 @@ func (b *Bench) discard(ctx context.Context) error {
 		return nil
 	}
 	c := b.cluster
-	b.cluster, b.spoiled = nil, ""
+	b.cluster, b.spoiled, b.retired = nil, "", nil
 	closeErr := c.Close()
 	if err := kind.Delete(ctx, b.Engine, c.Name, b.Dir.State); err != nil {
 		return err
@@ -159,6 +160,30 @@ func (b *Bench) startProbes(ctx context.Context, c *clusters.Cluster, lie bool) 
 		return nil, err
 	}
 	return set, set.Start(ctx)
+}
+
+// keptWrites is how many objects of retired ledgers may stay in a cluster. They cost
+// each API server a few kilobytes of memory each.
+const keptWrites = 10_000
+
+// retire leaves the objects of an audited ledger to the end of the cluster. Only when
+// too many have gathered are they deleted, which is slow.
+func (b *Bench) retire(ctx context.Context, l *probe.Ledger) error {
+	b.retired = append(b.retired, l)
+	kept := 0
+	for _, l := range b.retired {
+		kept += l.Attempted()
+	}
+	if kept <= keptWrites {
+		return nil
+	}
+	for _, l := range b.retired {
+		if err := l.Clear(ctx, b.cluster); err != nil {
+			return err
+		}
+	}
+	b.retired = nil
+	return nil
 }
 
 // nextExperiment numbers the experiments of the run over all processes.

@@ -101,11 +101,11 @@ func (d *Drill) audit(ctx context.Context) error {
 	if interrupted(ginkgo.CurrentSpecReport().State) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	listing, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	audit, err := d.probes.Ledger().Audit(ctx, d.Cluster)
+	audit, err := d.probes.Ledger().Audit(listing, d.Cluster)
 	d.experiment.Audit = &audit
-	if err != nil {
+	if err := errors.Join(err, bench.retire(ctx, d.probes.Ledger())); err != nil {
 		return err
 	}
 	if len(audit.Lost) > 0 || len(audit.Backwards) > 0 || audit.Missed > 0 {

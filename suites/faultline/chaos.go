@@ -54,7 +54,7 @@ func ginkgoArguments(dir rundir.Dir) ([]string, error) {
 		return nil, err
 	}
 	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty",
-		"--json-report", dir.File(ginkgoReport), "--timeout", "3h", "--poll-progress-after", "10m", "--silence-skips"}
+		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", "3h", "--poll-progress-after", "10m", "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)
 	}

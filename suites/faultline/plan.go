@@ -57,8 +57,7 @@ func selected(ctx context.Context, filter string) ([]types.SpecReport, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, ginkgoReport)
-	args := []string{"tool", "ginkgo", "run", "--dry-run", "--label-filter", filter, "--json-report", file}
+	args := []string{"tool", "ginkgo", "run", "--dry-run", "--label-filter", filter, "--output-dir", dir, "--json-report", ginkgoReport}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)
 	}
@@ -66,7 +65,7 @@ func selected(ctx context.Context, filter string) ([]types.SpecReport, error) {
 		return nil, fmt.Errorf("list the specs: %w\n%s", err, out)
 	}
 	var reports []types.Report
-	if err := readJSON(file, &reports); err != nil {
+	if err := readJSON(filepath.Join(dir, ginkgoReport), &reports); err != nil {
 		return nil, err
 	}
 	var specs []types.SpecReport

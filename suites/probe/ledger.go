@@ -57,7 +57,8 @@ type ticket struct {
 const (
 	ledgerLabel = "faultline/ledger"
 	shardLabel  = "faultline/shard"
-	shards      = 4
+	// shards are deleted side by side. Each waits for etcd's disk most of the time.
+	shards = 32
 )
 
 func newLedger(namespace string) *Ledger {

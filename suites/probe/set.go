@@ -207,9 +207,9 @@ func (s *Set) addWorkload(w *Deployed) {
 	for _, n := range w.Nodes {
 		s.add(s.timeline(Workload, n.Name, s.opts.Interval), newWebReader(n.url(HostPort), true).take)
 		s.add(s.timeline(Service, n.Name, s.opts.Interval), newWebReader(n.url(w.NodePort), false).take)
-		s.insides = append(s.insides, newInside(s.clock, n, s.opts.Timeout, s.opts.Interval, map[string]*Timeline{
-			targetAPI: s.timeline(ServiceAPI, InCluster(n.Name), s.opts.Interval),
-			targetWeb: s.timeline(Service, InCluster(n.Name), s.opts.Interval),
+		s.insides = append(s.insides, newInside(s.clock, n, s.opts.Timeout, w.Interval, map[string]*Timeline{
+			targetAPI: s.timeline(ServiceAPI, InCluster(n.Name), w.Interval),
+			targetWeb: s.timeline(Service, InCluster(n.Name), w.Interval),
 		}))
 	}
 }

@@ -39,7 +39,8 @@ type WorkloadOptions struct {
 	Image string
 	// Timeout is how long a sample of the in-cluster client may take; a second if zero.
 	Timeout time.Duration
-	// Interval is the time between its samples; 50 ms if zero.
+	// Interval is the time between its samples; 100 ms if zero. There is a client on
+	// each node, and its samples load the same few cores as the cluster.
 	Interval time.Duration
 }
 
@@ -54,34 +55,45 @@ type Deployed struct {
 	NodePort int
 	// ClusterIP is the web service's address inside the cluster.
 	ClusterIP string
+	// Interval is the time between two samples of an in-cluster client.
+	Interval time.Duration
 }
 
-// Deploy creates the workload and waits until all of it answers. What exists
-// already is kept.
+// Deploy creates the workload and waits until all of it answers: the service first,
+// so that its in-cluster clients never ask an address that no node translates yet
+// and that leads out of the cluster. What exists already is kept.
 func Deploy(ctx context.Context, c *clusters.Cluster, opts WorkloadOptions) (*Deployed, error) {
 	if opts.Timeout == 0 {
 		opts.Timeout = defaultTimeout
 	}
 	if opts.Interval == 0 {
-		opts.Interval = defaultInterval
+		opts.Interval = 2 * defaultInterval
 	}
 	client, err := c.Client(c.Front())
 	if err != nil {
 		return nil, err
 	}
-	w := &Deployed{}
+	w := &Deployed{Interval: opts.Interval}
 	for _, n := range c.WorkloadNodes() {
 		w.Nodes = append(w.Nodes, WorkloadNode{n.Name, n.Address})
 	}
-	err = clusters.Await(ctx, setupPause, "the creation of the workload", func(ctx context.Context) error {
-		return w.create(ctx, client, opts)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("deploy the workload: %w", err)
-	}
-	err = clusters.Await(ctx, setupPause, "the workload to answer", func(ctx context.Context) error { return w.check(ctx, client) })
-	if err != nil {
-		return nil, fmt.Errorf("deploy the workload: %w", err)
+	for _, part := range []struct {
+		name string
+		// create asks for the part, answers tells whether it is there.
+		create, answers func(context.Context) error
+	}{
+		{"the web service", func(ctx context.Context) error { return w.createService(ctx, client, opts) },
+			func(ctx context.Context) error { return w.checkService(ctx, client) }},
+		{"the web servers of the nodes", func(ctx context.Context) error { return w.createServers(ctx, client, opts) },
+			func(ctx context.Context) error { return w.checkPort(ctx, HostPort) }},
+	} {
+		err := clusters.Await(ctx, setupPause, "the creation of "+part.name, part.create)
+		if err == nil {
+			err = clusters.Await(ctx, setupPause, part.name+" to answer", part.answers)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("deploy the workload: %w", err)
+		}
 	}
 	return w, nil
 }
@@ -95,8 +107,8 @@ func RemoveWorkload(ctx context.Context, c *clusters.Cluster) error {
 	return removeNamespace(ctx, client, workloadNamespace)
 }
 
-func (w *Deployed) create(ctx context.Context, client kubernetes.Interface, opts WorkloadOptions) error {
-	core, apps := client.CoreV1(), client.AppsV1()
+func (w *Deployed) createService(ctx context.Context, client kubernetes.Interface, opts WorkloadOptions) error {
+	core := client.CoreV1()
 	if err := createNamespace(client, workloadNamespace)(ctx); ignoreExisting(err) != nil {
 		return err
 	}
@@ -113,10 +125,12 @@ func (w *Deployed) create(ctx context.Context, client kubernetes.Interface, opts
 		return err
 	}
 	w.ClusterIP, w.NodePort = service.Spec.ClusterIP, int(service.Spec.Ports[0].NodePort)
-	if _, err := apps.Deployments(workloadNamespace).Create(ctx, webDeployment(opts), metav1.CreateOptions{}); ignoreExisting(err) != nil {
-		return err
-	}
-	_, err = apps.DaemonSets(workloadNamespace).Create(ctx, nodeDaemonSet(opts, w.ClusterIP), metav1.CreateOptions{})
+	_, err = client.AppsV1().Deployments(workloadNamespace).Create(ctx, webDeployment(opts), metav1.CreateOptions{})
+	return ignoreExisting(err)
+}
+
+func (w *Deployed) createServers(ctx context.Context, client kubernetes.Interface, opts WorkloadOptions) error {
+	_, err := client.AppsV1().DaemonSets(workloadNamespace).Create(ctx, nodeDaemonSet(opts, w.ClusterIP), metav1.CreateOptions{})
 	return ignoreExisting(err)
 }
 
@@ -202,8 +216,8 @@ func podSpec(image string, args ...string) corev1.PodSpec {
 	}
 }
 
-// check tells what of the workload does not answer yet.
-func (w *Deployed) check(ctx context.Context, client kubernetes.Interface) error {
+// checkService tells what of the web service does not answer yet.
+func (w *Deployed) checkService(ctx context.Context, client kubernetes.Interface) error {
 	web, err := client.AppsV1().Deployments(workloadNamespace).Get(ctx, webName, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -211,11 +225,14 @@ func (w *Deployed) check(ctx context.Context, client kubernetes.Interface) error
 	if web.Status.AvailableReplicas < *web.Spec.Replicas {
 		return fmt.Errorf("%d of %d web pods are available", web.Status.AvailableReplicas, *web.Spec.Replicas)
 	}
+	return w.checkPort(ctx, w.NodePort)
+}
+
+// checkPort tells which node does not answer on a port.
+func (w *Deployed) checkPort(ctx context.Context, port int) error {
 	for _, n := range w.Nodes {
-		for _, url := range []string{n.url(HostPort), n.url(w.NodePort)} {
-			if err := get(ctx, url); err != nil {
-				return fmt.Errorf("node %s: %w", n.Name, err)
-			}
+		if err := get(ctx, n.url(port)); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
 	}
 	return nil

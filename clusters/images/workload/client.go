@@ -104,6 +104,9 @@ func (c *client) get(ctx context.Context, url string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// A kept connection would stay with the pod that it once got. To the API a new
+	// one would cost a handshake each time.
+	request.Close = strings.HasPrefix(url, "http:")
 	if strings.HasPrefix(url, "https:") {
 		// Read each time: the kubelet renews the token.
 		if token, err := os.ReadFile(accountDir + "/token"); err == nil {
