@@ -204,9 +204,12 @@ func (s *Set) addEtcd(c *clusters.Cluster) {
 }
 
 func (s *Set) addWorkload(w *Deployed) {
+	// The service is one thing, seen through every node: its samples, which cost a
+	// connection each, are shared among the nodes.
+	shared := s.opts.Interval * time.Duration(len(w.Nodes))
 	for _, n := range w.Nodes {
 		s.add(s.timeline(Workload, n.Name, s.opts.Interval), newWebReader(n.url(HostPort), true).take)
-		s.add(s.timeline(Service, n.Name, s.opts.Interval), newWebReader(n.url(w.NodePort), false).take)
+		s.add(s.timeline(Service, n.Name, shared), newWebReader(n.url(w.NodePort), false).take)
 		s.insides = append(s.insides, newInside(s.clock, n, s.opts.Timeout, w.Interval, map[string]*Timeline{
 			targetAPI: s.timeline(ServiceAPI, InCluster(n.Name), w.Interval),
 			targetWeb: s.timeline(Service, InCluster(n.Name), w.Interval),
