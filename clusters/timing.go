@@ -119,11 +119,17 @@ func (t Timing) Noticed() Bounds { return Bounds{Upper: t.upper(5 * time.Second)
 
 // StaleReads bounds how long reads from the watch cache outlive the majority:
 // the cache retries its broken watch for cacherRetry before it gives up. The
-// upper bound allows for a watch stream that hangs on a frozen member until
-// its keep-alive ends it (40 s and the retries).
+// time counts from the first error, which is forgotten only after
+// WatchErrorMemory without another: a second loss soon after a first is survived
+// for less. The upper bound allows for a watch stream that hangs on a frozen
+// member until its keep-alive ends it (40 s and the retries).
 func (t Timing) StaleReads() Bounds {
 	return Bounds{Lower: cacherRetry, Upper: t.upper(40*time.Second + cacherRetry + 5*etcdElectionTimeout)}
 }
+
+// WatchErrorMemory is how long the watch cache remembers an error of its store:
+// the reset period of client-go's reflector (RetryWithDeadline).
+func (t Timing) WatchErrorMemory() time.Duration { return time.Minute }
 
 // LeaseTakeover bounds a fail-over after a leader that could not release its
 // lease: it was renewed at most RetryPeriod before the fault, and a follower

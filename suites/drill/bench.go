@@ -39,6 +39,7 @@ type Bench struct {
 	cluster     *clusters.Cluster
 	workload    *probe.Deployed
 	spoiled     string          // why the cluster is not used again
+	quietSince  time.Time       // when the cluster was made or last broken
 	retired     []*probe.Ledger // whose objects are still in the cluster
 	clusters    int
 	experiments int
@@ -123,7 +124,7 @@ func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*cluste
 	if err != nil {
 		return nil, err
 	}
-	b.cluster = c
+	b.cluster, b.quietSince = c, time.Now()
 	step := b.Progress.Step("workloads on "+c.Name, 15*time.Second)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(2*time.Minute)))
 	defer cancel()

@@ -124,6 +124,18 @@ func (d *Drill) awaitSteadyState() error {
 	})
 }
 
+// AwaitQuiet waits until nothing has broken the cluster for the time: some mechanisms
+// remember.
+func (d *Drill) AwaitQuiet(quiet time.Duration) {
+	ginkgo.GinkgoHelper()
+	end := d.clock.At(bench.quietSince.Add(quiet))
+	if wait := end - d.now(); wait > 0 {
+		bench.Progress.Printf("%s: another %s until %s has been quiet for %s", d.experiment.ID, seconds(wait), d.Name, seconds(quiet))
+	}
+	await(d.ctx, func() bool { return d.now() >= end })
+	d.require(d.ctx.Err(), "interrupted")
+}
+
 // now is the time since the experiment began.
 func (d *Drill) now() time.Duration { return d.clock.Now() }
 

@@ -100,7 +100,8 @@ func Resume(name probe.Name) *expectation {
 }
 
 // Pause expects the probe to be green again while the fault still holds or has
-// mended itself, and measures the whole pause from the fault on.
+// mended itself, and measures the whole pause from the fault on. Restricted to
+// ways to be down, it does not take a failure in another way for the pause.
 func Pause(name probe.Name) *expectation {
 	return &expectation{verb: "pause", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
 		return lookResumed(ctx, d, e, t, d.injected())
@@ -114,7 +115,7 @@ func VisiblyPause(name probe.Name) *expectation {
 	look := e.look
 	e.look = func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
 		found := look(ctx, d, e, t)
-		if _, down := t.FirstDown(d.injected()); found.ok && !down {
+		if _, down := t.FirstDown(d.injected(), e.ways...); found.ok && !down {
 			return finding{false, "no request failed", found.seconds}
 		}
 		return found
@@ -130,7 +131,7 @@ func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timelin
 	var measured time.Duration
 	var resumed bool
 	await(ctx, func() bool {
-		down, lost := t.FirstDown(reference)
+		down, lost := t.FirstDown(reference, e.ways...)
 		if !lost {
 			resumed = d.now()-reference > showTime && t.Up(d.now()-showTime, d.now()) > 0
 		} else if up, ok := t.Resumed(down.At, resumeProof); ok {

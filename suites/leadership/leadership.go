@@ -10,6 +10,7 @@ import (
 
 	"faultline/clusters"
 	"faultline/fault"
+	"faultline/reports/record"
 	. "faultline/suites/drill"
 	"faultline/suites/probe"
 )
@@ -17,7 +18,7 @@ import (
 var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, func() {
 	const topology = "three-host-stacked"
 
-	It("exactly one scheduler and one controller manager act", Claims("LEAD-01"), func(ctx SpecContext) {
+	It("exactly one scheduler and one controller manager act", Claims("LEAD-01"), SpecPriority(6), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		Expect(d).To(HaveOneActor(clusters.Scheduler, clusters.ControllerManager).For(10 * time.Second))
 	})
@@ -29,8 +30,8 @@ var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, fu
 
 			Expect(d).To(HandOver(clusters.Scheduler).Within(d.Timing.LeaseTakeover()))
 			Expect(d).To(HandOver(clusters.ControllerManager).Within(d.Timing.LeaseTakeover()))
-			Expect(d).To(VisiblyPause(probe.Schedule).Within(d.Timing.LeaseTakeover()))
-			Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseTakeover()))
+			Expect(d).To(VisiblyPause(probe.Schedule).As(record.Pending).Within(d.Timing.LeaseTakeover()))
+			Expect(d).To(VisiblyPause(probe.Reconcile).As(record.Pending).Within(d.Timing.LeaseTakeover()))
 			Expect(d).To(KeepServing(probe.Write))
 		})
 
@@ -48,6 +49,6 @@ var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, fu
 		d.Inject(fault.Terminate(d.Leader(clusters.ControllerManager)))
 
 		Expect(d).To(HandOver(clusters.ControllerManager).Within(d.Timing.LeaseTakeover()))
-		Expect(d).To(VisiblyPause(probe.Reconcile).Within(d.Timing.LeaseTakeover()))
+		Expect(d).To(VisiblyPause(probe.Reconcile).As(record.Pending).Within(d.Timing.LeaseTakeover()))
 	})
 })

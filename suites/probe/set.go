@@ -22,7 +22,7 @@ const (
 	// answer costs an API server more than the other requests.
 	readyEvery = 20
 	// leasesEvery is how many intervals pass between two looks at the leader locks.
-	leasesEvery = 2
+	leasesEvery = 4
 	// phases is how many bursts of samples there are in an interval. One burst
 	// would measure itself; a moment of its own for every probe would wake this
 	// process so often that waking up were its main cost.
@@ -204,11 +204,10 @@ func (s *Set) addEtcd(c *clusters.Cluster) {
 }
 
 func (s *Set) addWorkload(w *Deployed) {
-	// The service is one thing, seen through every node: its samples, which cost a
-	// connection each, are shared among the nodes.
+	// The workload is one thing, seen on every node: its samples are shared among them.
 	shared := s.opts.Interval * time.Duration(len(w.Nodes))
 	for _, n := range w.Nodes {
-		s.add(s.timeline(Workload, n.Name, s.opts.Interval), newWebReader(n.url(HostPort), true).take)
+		s.add(s.timeline(Workload, n.Name, shared), newWebReader(n.url(HostPort), true).take)
 		s.add(s.timeline(Service, n.Name, shared), newWebReader(n.url(w.NodePort), false).take)
 		s.insides = append(s.insides, newInside(s.clock, n, s.opts.Timeout, w.Interval, map[string]*Timeline{
 			targetAPI: s.timeline(ServiceAPI, InCluster(n.Name), w.Interval),

@@ -101,9 +101,12 @@ func (t *Timeline) Last() (Sample, bool) {
 	return t.samples[len(t.samples)-1], true
 }
 
-// FirstDown is the first failure of a request that was sent at or after the instant.
-func (t *Timeline) FirstDown(after time.Duration) (Sample, bool) {
-	return t.first(after, Sample.Down)
+// FirstDown is the first failure of a request that was sent at or after the instant,
+// in one of the given ways where some are given.
+func (t *Timeline) FirstDown(after time.Duration, ways ...record.Way) (Sample, bool) {
+	return t.first(after, func(s Sample) bool {
+		return s.Down() && (len(ways) == 0 || slices.Contains(ways, s.Way))
+	})
 }
 
 // FirstUp is the first success of a request that was sent at or after the

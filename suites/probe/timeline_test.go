@@ -31,6 +31,9 @@ func outage() *Timeline {
 
 func TestFirstDownAndUp(t *testing.T) {
 	line := outage()
+	down := func(ways ...record.Way) func(time.Duration) (Sample, bool) {
+		return func(after time.Duration) (Sample, bool) { return line.FirstDown(after, ways...) }
+	}
 	tests := []struct {
 		name     string
 		find     func(time.Duration) (Sample, bool)
@@ -38,10 +41,12 @@ func TestFirstDownAndUp(t *testing.T) {
 		want     time.Duration
 		expected bool
 	}{
-		{"down from the start", line.FirstDown, 0, 100 * ms, true},
-		{"down at its very instant", line.FirstDown, 100 * ms, 100 * ms, true},
-		{"down after it", line.FirstDown, 101 * ms, 150 * ms, true},
-		{"no down after the outage", line.FirstDown, 250 * ms, 0, false},
+		{"down from the start", down(), 0, 100 * ms, true},
+		{"down at its very instant", down(), 100 * ms, 100 * ms, true},
+		{"down after it", down(), 101 * ms, 150 * ms, true},
+		{"no down after the outage", down(), 250 * ms, 0, false},
+		{"down in another way first", down(record.TimedOut), 0, 150 * ms, true},
+		{"never down in that way", down(record.Pending), 0, 0, false},
 		{"up at once", line.FirstUp, 0, 0, true},
 		// The answer of the request sent at 50 ms arrives at 60 ms: it proves nothing about 51 ms.
 		{"up only of a later request", line.FirstUp, 51 * ms, 250 * ms, true},
