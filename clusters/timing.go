@@ -1,6 +1,7 @@
 package clusters
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -78,6 +79,13 @@ func SlackFromEnv() (float64, error) {
 		return 0, fmt.Errorf("FAULTLINE_SLACK=%q: want a factor from 1 to 100", text)
 	}
 	return slack, nil
+}
+
+// TimingFromEnv reads FAULTLINE_PROFILE and FAULTLINE_SLACK.
+func TimingFromEnv() (Timing, error) {
+	profile, profileErr := ProfileFromEnv()
+	slack, slackErr := SlackFromEnv()
+	return Timing{Profile: profile, Slack: slack}, errors.Join(profileErr, slackErr)
 }
 
 // Settings that Kubernetes 1.37, etcd 3.7 and kubeadm ship with and that no

@@ -39,7 +39,7 @@ type Bench struct {
 	cluster     *clusters.Cluster
 	workload    *probe.Deployed
 	spoiled     string          // why the cluster is not used again
-	quietSince  time.Time       // when the cluster was made or last broken
+	disturbed   time.Time       // when the cluster was made or etcd last changed its leader
 	retired     []*probe.Ledger // whose objects are still in the cluster
 	clusters    int
 	experiments int
@@ -49,16 +49,15 @@ var bench *Bench
 
 // Open prepares the bench of this process. Every error comes before a cluster exists.
 func Open(ctx context.Context) error {
-	profile, profileErr := clusters.ProfileFromEnv()
-	slack, slackErr := clusters.SlackFromEnv()
-	if err := errors.Join(profileErr, slackErr); err != nil {
+	timing, err := clusters.TimingFromEnv()
+	if err != nil {
 		return err
 	}
 	dir, err := rundir.New()
 	if err != nil {
 		return err
 	}
-	b := &Bench{Dir: dir, Timing: clusters.Timing{Profile: profile, Slack: slack}, Progress: progress.New(os.Stdout)}
+	b := &Bench{Dir: dir, Timing: timing, Progress: progress.New(os.Stdout)}
 	if b.Engine, err = engine.Ensure(ctx, engine.Options{Progress: b.Progress}); err != nil {
 		return err
 	}
@@ -124,7 +123,7 @@ func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*cluste
 	if err != nil {
 		return nil, err
 	}
-	b.cluster, b.quietSince = c, time.Now()
+	b.cluster, b.disturbed = c, time.Now()
 	step := b.Progress.Step("workloads on "+c.Name, 15*time.Second)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(2*time.Minute)))
 	defer cancel()

@@ -124,16 +124,26 @@ func (d *Drill) awaitSteadyState() error {
 	})
 }
 
-// AwaitQuiet waits until nothing has broken the cluster for the time: some mechanisms
-// remember.
-func (d *Drill) AwaitQuiet(quiet time.Duration) {
+// AwaitQuietStore waits until etcd has had the same leader for the time, before this
+// experiment too: API servers remember a disturbance.
+func (d *Drill) AwaitQuietStore(quiet time.Duration) {
 	ginkgo.GinkgoHelper()
-	end := d.clock.At(bench.quietSince.Add(quiet))
+	end := d.clock.At(bench.disturbed.Add(quiet))
 	if wait := end - d.now(); wait > 0 {
-		bench.Progress.Printf("%s: another %s until %s has been quiet for %s", d.experiment.ID, seconds(wait), d.Name, seconds(quiet))
+		bench.Progress.Printf("%s: another %s until etcd on %s has been quiet for %s", d.experiment.ID, seconds(wait), d.Name, seconds(quiet))
 	}
 	await(d.ctx, func() bool { return d.now() >= end })
 	d.require(d.ctx.Err(), "interrupted")
+}
+
+// noteDisturbance remembers when etcd's leader changed last.
+func (d *Drill) noteDisturbance() {
+	if d.probes == nil {
+		return
+	}
+	if views := d.probes.Etcd().Changes(); len(views) > 1 {
+		bench.disturbed = d.clock.Time(views[len(views)-1].At)
+	}
 }
 
 // now is the time since the experiment began.

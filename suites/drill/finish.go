@@ -31,9 +31,7 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 	if restored != nil {
 		bench.spoiled = restored.Error()
 	}
-	if len(d.injections) > 0 {
-		bench.quietSince = time.Now()
-	}
+	d.noteDisturbance()
 	d.window = probe.Window{Injected: d.injected(), Undone: d.undone(), End: d.now()}
 	if len(d.injections) == 0 {
 		d.window.Injected, d.window.Undone = d.window.End, d.window.End
