@@ -16,7 +16,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: chaos
-chaos: ## Bring up clusters, break and heal them, judge every claim (about 20 minutes on two cores, warm)
+chaos: ## Bring up clusters, break and heal them, judge every claim (about 12 minutes on two cores, warm)
 	@$(FAULTLINE) chaos
 
 .PHONY: chaos-plan
@@ -34,6 +34,18 @@ nightly: ## Like make chaos, with Kubernetes' default settings and every tier
 .PHONY: report
 report: ## Render the newest run's report again from its record
 	@$(FAULTLINE) report
+
+.PHONY: topologies
+topologies: ## List every documented layout: hosts, single points of failure, memory
+	@$(FAULTLINE) topologies
+
+.PHONY: up
+up: ## Create a cluster to look at: make up TOPOLOGY=three-host-stacked
+	@$(FAULTLINE) up
+
+.PHONY: down
+down: ## End the cluster of make up
+	@$(FAULTLINE) down
 
 .PHONY: doctor
 doctor: ## Check this machine, one line each, with the command that mends it

@@ -43,16 +43,20 @@ type Node struct {
 	Host    string
 	Role    Role
 	Address string
-	// Power switches the node off and on from this machine; empty where we cannot.
+	// Power switches the node from this machine; empty where we cannot.
 	Power Power
 	shell Shell
 }
 
-// Power is how to switch a node off and on: commands of this machine.
+// Power is how to switch a node: commands of this machine.
 type Power struct {
 	// Off ends everything on the node at once. On is idempotent and keeps the
-	// node's address. Running prints true or false.
-	Off, On, Running []string
+	// node's address.
+	Off, On []string
+	// Freeze stops everything on the node, Thaw, which is idempotent, lets it go on.
+	Freeze, Thaw []string
+	// Status prints the engine's word: running, paused, exited ...
+	Status []string
 }
 
 // Endpoint is one way to the API: a single API server or the load balancer.

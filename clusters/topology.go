@@ -129,6 +129,30 @@ func (t Topology) Count(role Role) int {
 	return n
 }
 
+// SinglePoints names what takes the API's writes away when it alone is lost: a host,
+// the load balancer, or every instance of a component. Every master has an etcd
+// member, so that losing masters is losing members.
+func (t Topology) SinglePoints() []string {
+	var points []string
+	masters := t.Count(ControlPlane)
+	survives := func(lost int) bool { return masters-lost > masters/2 }
+	for _, h := range t.Hosts {
+		if lost := (Topology{Hosts: []Host{h}}).Count(ControlPlane); !survives(lost) {
+			points = append(points, "host "+h.Name)
+		}
+	}
+	switch {
+	case masters == 1:
+		points = append(points, "every component")
+	case !survives(1):
+		points = append(points, "every etcd member")
+	}
+	if t.LoadBalancer == OneLoadBalancer {
+		points = append(points, "load balancer")
+	}
+	return points
+}
+
 func (m Member) runsWorkloads() bool { return m.Role == Worker || m.Workloads }
 
 // MemoryBytes is what the layout needs, from measurements of idle and recovering

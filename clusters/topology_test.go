@@ -151,3 +151,26 @@ func TestCheckSettings(t *testing.T) {
 		t.Error("a profile that is not in force passed")
 	}
 }
+
+func TestSinglePoints(t *testing.T) {
+	for name, want := range map[string]string{
+		"single-host-minimal": "host h1, every component",
+		"single-host-vms":     "host h1, load balancer",
+		"two-host-minimal":    "host h1, every component",
+		"three-host-stacked":  "load balancer",
+		"single-master":       "host h1, every component",
+		"multi-master":        "load balancer",
+	} {
+		topology, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(topology.SinglePoints(), ", "); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	two := Topology{Hosts: []Host{{Name: "h1", Members: members(ControlPlane, 1)}, {Name: "h2", Members: members(ControlPlane, 1)}}}
+	if got := strings.Join(two.SinglePoints(), ", "); got != "host h1, host h2, every etcd member" {
+		t.Errorf("two members: %s", got)
+	}
+}

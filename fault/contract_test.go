@@ -2,10 +2,10 @@ package fault
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -177,7 +177,7 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 				t.Error(err)
 			}
 		}
-	case KindPowerOff:
+	case KindPowerOff, KindFreeze:
 		t.Fatal("a host has a contract of its own")
 	case KindStop:
 		eventually(t, "silence", 5*time.Second, i, silent)
@@ -195,7 +195,8 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 // faults and components that take long, because of the kubelet's back-off.
 func TestContract(t *testing.T) {
 	c := liveCluster(t)
-	t.Run("power off", func(t *testing.T) { contractPowerOff(t, c) })
+	t.Run("power off", func(t *testing.T) { contractHost(t, c, PowerOff) })
+	t.Run("freeze", func(t *testing.T) { contractHost(t, c, Freeze) })
 	t.Run("faults", func(t *testing.T) { contractFaults(t, c) })
 	t.Run("Several instances at once", func(t *testing.T) { contractSeveralInstancesAtOnce(t, c) })
 	t.Run("The node undoes itself", func(t *testing.T) { contractTheNodeUndoesItself(t, c) })
@@ -353,23 +354,14 @@ func contractSabotage(t *testing.T, c *clusters.Cluster) {
 	eventually(t, "a clean node", 5*time.Second, target, clean)
 }
 
-// contractPowerOff judges a node without power from the network: nothing there
-// answers any more, not even by refusing.
-func contractPowerOff(t *testing.T, c *clusters.Cluster) {
+// contractHost judges a lost node from the network: its API server answers no more.
+func contractHost(t *testing.T, c *clusters.Cluster, lose func(...*clusters.Node) Fault) {
 	target := c.Instances(clusters.APIServer)[0]
 	steady(t, c, target)
-	address := target.Node.APIServer().Address
-	reachable := func(context.Context, clusters.Instance) error {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	}
-	i := landLive(t, liveInjector(t, c), PowerOff(target.Node))
+	i := landLive(t, liveInjector(t, c), lose(target.Node))
 	eventually(t, "silence", 5*time.Second, target, func(ctx context.Context, target clusters.Instance) error {
-		if reachable(ctx, target) == nil {
-			return fmt.Errorf("%s still answers", address)
+		if shakesHands(ctx, target) == nil {
+			return fmt.Errorf("%s still answers", target)
 		}
 		return nil
 	})
@@ -377,9 +369,22 @@ func contractPowerOff(t *testing.T, c *clusters.Cluster) {
 		t.Fatal(err)
 	}
 	healLive(t, c, i)
-	eventually(t, "the same address", healing(c), target, reachable)
+	eventually(t, "the same address", healing(c), target, shakesHands)
 	eventually(t, "an answer after the fault", healing(c), target, answers)
 	if left, _ := filepath.Glob("/tmp/faultline-undo-*.pid"); len(left) > 0 {
 		t.Errorf("left on this machine: %v", left)
 	}
+}
+
+// shakesHands asks for more than a connection, which the kernel of a frozen node
+// still accepts.
+func shakesHands(ctx context.Context, i clusters.Instance) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // nothing is sent: the server is only asked to speak
+	conn, err := dialer.DialContext(ctx, "tcp", i.Node.APIServer().Address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,11 +9,20 @@ import (
 	"faultline/clusters"
 )
 
-// KindPowerOff is the fault of nodes without power.
-const KindPowerOff Kind = "power-off"
+// The faults on whole nodes.
+const (
+	KindPowerOff Kind = "power-off"
+	KindFreeze   Kind = "freeze"
+)
 
-// powerLanding covers an engine that is busy with several containers.
-const powerLanding = 30 * time.Second
+// hostLanding covers an engine that is busy with several containers.
+const hostLanding = 30 * time.Second
+
+// What the engine calls a node that has power and runs, and one that is frozen.
+const (
+	statusRunning = "running"
+	statusPaused  = "paused"
+)
 
 // PowerOff ends everything on the nodes at once, as when a host loses power: no
 // signal that could be handled, no lease released, no connection closed by
@@ -27,57 +35,86 @@ const powerLanding = 30 * time.Second
 // Proof: the engine says that the node does not run. Undo: the node is switched on
 // with its old address. Healed: its kubelet runs and stays.
 func PowerOff(nodes ...*clusters.Node) Fault {
-	f := Fault{Kind: KindPowerOff, TTL: DefaultTTL}
+	return onNodes(KindPowerOff, nodes, func(n *clusters.Node) switching {
+		return switching{inject: n.Power.Off, undo: n.Power.On, is: func(status string) bool {
+			return status != statusRunning && status != statusPaused
+		}}
+	})
+}
+
+// Freeze stops every process of the nodes at once by the kernel's cgroup freezer, as
+// when a hypervisor stalls or moves its machines. Unlike Pause it hits init and
+// kernel-facing services alike, nothing on the node can notice it or undo it, and
+// the kernel goes on to acknowledge packets for the frozen sockets.
+//
+// Proof: the engine says that the node is paused. Undo: it is thawed, by this machine
+// as in PowerOff; processes go on where they were, with a clock that has jumped.
+// Healed: its kubelet runs and stays.
+func Freeze(nodes ...*clusters.Node) Fault {
+	return onNodes(KindFreeze, nodes, func(n *clusters.Node) switching {
+		return switching{inject: n.Power.Freeze, undo: n.Power.Thaw, is: func(status string) bool { return status == statusPaused }}
+	})
+}
+
+// switching is what a fault does to a node from outside.
+type switching struct {
+	inject, undo []string
+	// is tells whether the engine's word for the node means that the fault is in effect.
+	is func(status string) bool
+}
+
+func onNodes(kind Kind, nodes []*clusters.Node, how func(*clusters.Node) switching) Fault {
+	f := Fault{Kind: kind, TTL: DefaultTTL}
 	for _, n := range nodes {
 		p := part{target: "a missing node", node: n}
 		if n != nil {
 			p.target = "node " + n.Name
 		}
-		p.plan = func(ctx context.Context, id string) (effect, error) { return planPowerOff(ctx, n, id) }
+		p.plan = func(ctx context.Context, id string) (effect, error) { return planSwitching(ctx, n, id, how(n)) }
 		f.parts = append(f.parts, p)
 	}
 	return f
 }
 
-func planPowerOff(ctx context.Context, n *clusters.Node, id string) (effect, error) {
-	if len(n.Power.Off) == 0 {
-		return effect{}, fmt.Errorf("node %s cannot be switched off from this machine", n.Name)
+func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching) (effect, error) {
+	if len(s.inject) == 0 {
+		return effect{}, fmt.Errorf("node %s cannot be switched from this machine", n.Name)
 	}
 	machine := clusters.ThisMachine()
-	on, err := powered(ctx, machine, n)
+	status, err := statusOf(ctx, machine, n)
 	if err != nil {
 		return effect{}, err
 	}
-	if !on {
-		return effect{}, fmt.Errorf("node %s is off already, so there is nothing to break", n.Name)
+	if status != statusRunning {
+		return effect{}, fmt.Errorf("node %s is %s already, so there is nothing to break", n.Name, status)
 	}
-	undo := command(powerOnScript, append([]string{id}, n.Power.On...)...)
+	undo := command(switchBackScript, append([]string{id}, s.undo...)...)
 	return effect{
 		node:   machine,
-		inject: n.Power.Off,
+		inject: s.inject,
 		undo:   undo,
 		arm: func(ttl time.Duration) []string {
 			return command(armMachine, append([]string{id, fmt.Sprintf("%.3f", ttl.Seconds())}, undo...)...)
 		},
 		prove: func(ctx context.Context) (string, error) {
-			on, err := powered(ctx, machine, n)
-			if err == nil && on {
-				err = errors.New("it still runs")
+			status, err := statusOf(ctx, machine, n)
+			if err == nil && !s.is(status) {
+				err = fmt.Errorf("it is %s", status)
 			}
-			return fmt.Sprintf("node %s does not run", n.Name), err
+			return fmt.Sprintf("node %s is %s", n.Name, status), err
 		},
-		landing:   powerLanding,
+		landing:   hostLanding,
 		recovered: stays(clusters.Instance{Component: clusters.Kubelet, Node: n}, func(clusters.Process) bool { return true }),
 	}, nil
 }
 
-// powered asks the engine whether the node runs.
-func powered(ctx context.Context, machine, n *clusters.Node) (bool, error) {
-	out, err := machine.Exec(ctx, n.Power.Running...)
+// statusOf asks the engine what the node does.
+func statusOf(ctx context.Context, machine, n *clusters.Node) (string, error) {
+	out, err := machine.Exec(ctx, n.Power.Status...)
 	if err != nil {
-		return false, fmt.Errorf("ask whether node %s runs: %w", n.Name, err)
+		return "", fmt.Errorf("ask what node %s does: %w", n.Name, err)
 	}
-	return strings.TrimSpace(string(out)) == "true", nil
+	return strings.TrimSpace(string(out)), nil
 }
 
 // armMachine is the timer of this machine: $1 is the fault's ID, $2 the TTL in
@@ -91,9 +128,9 @@ setsid sh -c 'sleep "$1"; shift; exec "$@"' faultline-undo "$ttl" "$@" < /dev/nu
 echo $! > "$file"
 `
 
-// powerOnScript switches a node on and ends the timer, unless it is the timer:
-// $1 is the fault's ID, the rest switches on.
-const powerOnScript = `set -e
+// switchBackScript undoes and then ends the timer, unless it is the timer: $1 is the
+// fault's ID, the rest undoes.
+const switchBackScript = `set -e
 file=/tmp/faultline-undo-$1.pid
 shift
 "$@"

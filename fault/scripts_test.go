@@ -162,6 +162,18 @@ func (s sandbox) victim() (*Injector, clusters.Instance) {
 	return NewInjector(c, testJournal(s.t)), c.Instances(clusters.Scheduler)[0]
 }
 
+// running starts a victim and tells its process.
+func (s sandbox) running() (clusters.Instance, clusters.Process) {
+	s.t.Helper()
+	s.start()
+	_, victim := s.victim()
+	p, err := victim.Process(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return victim, p
+}
+
 func TestScriptsPauseAndResume(t *testing.T) {
 	s := newSandbox(t)
 	s.start()
@@ -230,12 +242,7 @@ func TestScriptsKillAndHoldDown(t *testing.T) {
 
 func TestScriptsMoveTheManifest(t *testing.T) {
 	s := newSandbox(t)
-	s.start()
-	_, victim := s.victim()
-	process, err := victim.Process(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	victim, process := s.running()
 	manifest := "kubernetes/manifests/" + s.name + ".yaml"
 	run := func(script string) error {
 		args := append([]string{"stop-x-0", clusters.Scheduler.Manifest()}, identity(process)...)
@@ -296,12 +303,7 @@ func TestScriptsMoveTheManifest(t *testing.T) {
 
 func TestALateActionFindsItselfDisarmed(t *testing.T) {
 	s := newSandbox(t)
-	s.start()
-	_, victim := s.victim()
-	p, err := victim.Process(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	victim, p := s.running()
 	for _, script := range []string{pauseScript, holdScript} {
 		_, err := victim.Node.Exec(t.Context(), command(script, append([]string{"late-0"}, identity(p)...)...)...)
 		if err == nil || !strings.Contains(err.Error(), "not armed") {
@@ -315,12 +317,7 @@ func TestALateActionFindsItselfDisarmed(t *testing.T) {
 
 func TestAnotherProcessWithThePIDIsSpared(t *testing.T) {
 	s := newSandbox(t)
-	s.start()
-	_, victim := s.victim()
-	p, err := victim.Process(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	victim, p := s.running()
 	old := p
 	old.StartTicks--
 	if _, err := victim.Node.Exec(t.Context(), command(signalScript, append([]string{"KILL"}, identity(old)...)...)...); err == nil {

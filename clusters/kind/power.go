@@ -4,7 +4,7 @@ import (
 	"faultline/clusters"
 )
 
-// powerOf is how a node container is switched off and on from this machine.
+// powerOf is how a node container is switched from this machine.
 //
 // Off is a SIGKILL of everything in it by the engine. The engine then takes the
 // container for stopped on purpose, so that kind's restart policy
@@ -14,9 +14,11 @@ import (
 // order of starting, and etcd's members know each other by address.
 func powerOf(engine, network, node, address string) clusters.Power {
 	return clusters.Power{
-		Off:     []string{engine, "kill", node},
-		On:      []string{"sh", "-c", powerOn, "faultline", engine, network, node, address},
-		Running: []string{engine, "inspect", "--format", "{{.State.Running}}", node},
+		Off:    []string{engine, "kill", node},
+		On:     []string{"sh", "-c", powerOn, "faultline", engine, network, node, address},
+		Freeze: []string{engine, "pause", node},
+		Thaw:   []string{"sh", "-c", thaw, "faultline", engine, node},
+		Status: []string{engine, "inspect", "--format", "{{.State.Status}}", node},
 	}
 }
 
@@ -28,4 +30,12 @@ echo "$names" | grep -qxF "$3" || exit 0
 "$1" network disconnect --force "$2" "$3" || true
 "$1" network connect --ip "$4" "$2" "$3"
 "$1" start "$3"
+`
+
+// thaw does nothing to a node that is not frozen, or that exists no more.
+const thaw = `set -e
+names=$("$1" ps -a --format '{{.Names}}')
+echo "$names" | grep -qxF "$2" || exit 0
+[ "$("$1" inspect --format '{{.State.Status}}' "$2")" = paused ] || exit 0
+"$1" unpause "$2"
 `

@@ -68,6 +68,16 @@ func states() (string, error) {
 	return filepath.Join(cache, "faultline", "runs"), nil
 }
 
+// State makes the private folder of a run that has no results.
+func State(run string) (string, error) {
+	states, err := states()
+	if err != nil {
+		return "", err
+	}
+	state := filepath.Join(states, run)
+	return state, os.MkdirAll(state, 0o700)
+}
+
 // Journal is the path of the run's fault journal.
 func (d Dir) Journal() string { return filepath.Join(d.State, fault.JournalName) }
 
