@@ -49,6 +49,7 @@ var bench *Bench
 
 // Open prepares the bench of this process. Every error comes before a cluster exists.
 func Open(ctx context.Context) error {
+	spareTheCluster()
 	timing, err := clusters.TimingFromEnv()
 	if err != nil {
 		return err
@@ -69,6 +70,14 @@ func Open(ctx context.Context) error {
 	}
 	bench = b
 	return b.saveEnvironment()
+}
+
+// spareTheCluster keeps the probes on one core. One is enough for them, and passing
+// work between two costs as much as a tenth of the samples.
+func spareTheCluster() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 }
 
 // Close removes what this process made. SKIP_RESOURCE_CLEANUP keeps the cluster.

@@ -72,7 +72,7 @@ type caller struct {
 	turn       atomic.Uint32
 }
 
-// open makes a caller. Its connections notice within the timeout when the other
+// open makes a caller. Its connections notice within twice the timeout when the other
 // end is silent: a probe measures the service, not how long a dead connection
 // can be waited on.
 func (d door) open(timeout time.Duration) (*caller, error) {
@@ -86,7 +86,7 @@ func (d door) open(timeout time.Duration) (*caller, error) {
 		t.DialContext = (&net.Dialer{Timeout: silence}).DialContext
 		t.TLSHandshakeTimeout = silence
 		t.DisableCompression = true
-		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: silence / 2, PingTimeout: silence}
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence}
 		// Without a limit every sample would dial a frozen server, which would
 		// have to shake thousands of dead hands on its return.
 		t.MaxConnsPerHost = 2

@@ -12,7 +12,7 @@ import (
 
 const (
 	// etcdInterval is the time between two questions to the same member.
-	etcdInterval = 200 * time.Millisecond
+	etcdInterval = 300 * time.Millisecond
 	// etcdStale is when a member's last word counts no more.
 	etcdStale = 1500 * time.Millisecond
 )
