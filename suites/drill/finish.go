@@ -106,7 +106,10 @@ func (d *Drill) audit(ctx context.Context) error {
 	defer cancel()
 	audit, err := d.probes.Ledger().Audit(listing, d.Cluster)
 	d.experiment.Audit = &audit
-	if err := errors.Join(err, bench.retire(ctx, d.probes.Ledger())); err != nil {
+	if err := bench.retire(ctx, d.probes.Ledger()); err != nil {
+		bench.spoiled = err.Error()
+	}
+	if err != nil {
 		return err
 	}
 	if len(audit.Lost) > 0 || len(audit.Backwards) > 0 || audit.Missed > 0 {

@@ -124,7 +124,8 @@ func VisiblyPause(name probe.Name) *expectation {
 }
 
 // showTime is how long a loss may take to show before it counts as none: what
-// is accepted and not acted upon is called pending only after a while.
+// is accepted and not acted upon is called pending only after a while. Where a
+// pause has a lower bound, it may take as long as that.
 const showTime = 4 * time.Second
 
 func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline, reference time.Duration) finding {
@@ -133,7 +134,7 @@ func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timelin
 	await(ctx, func() bool {
 		down, lost := t.FirstDown(reference, e.ways...)
 		if !lost {
-			resumed = d.now()-reference > showTime && t.Up(d.now()-showTime, d.now()) > 0
+			resumed = d.now()-reference > max(showTime, e.bounds.Lower) && t.Up(d.now()-showTime, d.now()) > 0
 		} else if up, ok := t.Resumed(down.At, resumeProof); ok {
 			measured, resumed = up.Done()-reference, true
 		}
