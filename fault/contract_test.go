@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -195,8 +196,8 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 // faults and components that take long, because of the kubelet's back-off.
 func TestContract(t *testing.T) {
 	c := liveCluster(t)
-	t.Run("power off", func(t *testing.T) { contractHost(t, c, PowerOff) })
-	t.Run("freeze", func(t *testing.T) { contractHost(t, c, Freeze) })
+	t.Run("power off", func(t *testing.T) { contractHost(t, c, PowerOff, connects) })
+	t.Run("freeze", func(t *testing.T) { contractHost(t, c, Freeze, shakesHands) })
 	t.Run("faults", func(t *testing.T) { contractFaults(t, c) })
 	t.Run("Several instances at once", func(t *testing.T) { contractSeveralInstancesAtOnce(t, c) })
 	t.Run("The node undoes itself", func(t *testing.T) { contractTheNodeUndoesItself(t, c) })
@@ -354,13 +355,13 @@ func contractSabotage(t *testing.T, c *clusters.Cluster) {
 	eventually(t, "a clean node", 5*time.Second, target, clean)
 }
 
-// contractHost judges a lost node from the network: its API server answers no more.
-func contractHost(t *testing.T, c *clusters.Cluster, lose func(...*clusters.Node) Fault) {
+// contractHost judges a lost node from the network, by how it is reached.
+func contractHost(t *testing.T, c *clusters.Cluster, lose func(...*clusters.Node) Fault, reach func(context.Context, clusters.Instance) error) {
 	target := c.Instances(clusters.APIServer)[0]
 	steady(t, c, target)
 	i := landLive(t, liveInjector(t, c), lose(target.Node))
 	eventually(t, "silence", 5*time.Second, target, func(ctx context.Context, target clusters.Instance) error {
-		if shakesHands(ctx, target) == nil {
+		if reach(ctx, target) == nil {
 			return fmt.Errorf("%s still answers", target)
 		}
 		return nil
@@ -369,11 +370,20 @@ func contractHost(t *testing.T, c *clusters.Cluster, lose func(...*clusters.Node
 		t.Fatal(err)
 	}
 	healLive(t, c, i)
-	eventually(t, "the same address", healing(c), target, shakesHands)
+	eventually(t, "the same address", healing(c), target, reach)
 	eventually(t, "an answer after the fault", healing(c), target, answers)
 	if left, _ := filepath.Glob("/tmp/faultline-undo-*.pid"); len(left) > 0 {
 		t.Errorf("left on this machine: %v", left)
 	}
+}
+
+// connects asks for a connection, which nothing on a node without power accepts.
+func connects(_ context.Context, i clusters.Instance) error {
+	conn, err := net.DialTimeout("tcp", i.Node.APIServer().Address, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // shakesHands asks for more than a connection, which the kernel of a frozen node

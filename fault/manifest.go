@@ -45,7 +45,7 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
   same "$3" "$4" || exit 0
   sleep 0.2
 done
-kill -s KILL "$3" || true
+if same "$3" "$4"; then kill -s KILL "$3" || true; fi
 `
 
 // restoreScript undoes stopScript, wherever that was interrupted.

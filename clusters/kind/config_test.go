@@ -42,5 +42,8 @@ func TestPatchesOnlyWhereNeeded(t *testing.T) {
 		if !strings.Contains(both, "audit-policy-file") {
 			t.Error("the audit log lacks")
 		}
+		if !strings.Contains(both, `stats_collect_period = "10s"`) {
+			t.Error("containerd asks for statistics each second")
+		}
 	}
 }

@@ -15,27 +15,27 @@ import (
 func powerOf(engine, network, node, address string) clusters.Power {
 	return clusters.Power{
 		Off:    []string{engine, "kill", node},
-		On:     []string{"sh", "-c", powerOn, "faultline", engine, network, node, address},
+		On:     []string{"sh", "-c", powerOn, "faultline", engine, node, network, address},
 		Freeze: []string{engine, "pause", node},
 		Thaw:   []string{"sh", "-c", thaw, "faultline", engine, node},
 		Status: []string{engine, "inspect", "--format", "{{.State.Status}}", node},
 	}
 }
 
-// powerOn does nothing to a node that is on, or that exists no more.
-const powerOn = `set -e
-names=$("$1" ps -a --format '{{.Names}}')
-echo "$names" | grep -qxF "$3" || exit 0
-[ "$("$1" inspect --format '{{.State.Running}}' "$3")" = false ] || exit 0
-"$1" network disconnect --force "$2" "$3" || true
-"$1" network connect --ip "$4" "$2" "$3"
-"$1" start "$3"
-`
-
-// thaw does nothing to a node that is not frozen, or that exists no more.
-const thaw = `set -e
+// unlessGone ends a script for a node, $2, that exists no more.
+const unlessGone = `set -e
 names=$("$1" ps -a --format '{{.Names}}')
 echo "$names" | grep -qxF "$2" || exit 0
-[ "$("$1" inspect --format '{{.State.Status}}' "$2")" = paused ] || exit 0
+`
+
+// powerOn does nothing to a node that is on.
+const powerOn = unlessGone + `[ "$("$1" inspect --format '{{.State.Running}}' "$2")" = false ] || exit 0
+"$1" network disconnect --force "$3" "$2" || true
+"$1" network connect --ip "$4" "$3" "$2"
+"$1" start "$2"
+`
+
+// thaw does nothing to a node that is not frozen.
+const thaw = unlessGone + `[ "$("$1" inspect --format '{{.State.Status}}' "$2")" = paused ] || exit 0
 "$1" unpause "$2"
 `

@@ -50,6 +50,30 @@ func TestKeptFailsOnAGap(t *testing.T) {
 	}
 }
 
+func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
+	d, _ := seen(t, 0, 0, 0)
+	line := probe.NewTimeline(probe.Schedule, "front", 50*time.Millisecond)
+	for at := time.Duration(0); at < 20*time.Second; at += 50 * time.Millisecond {
+		s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
+		switch {
+		case at == time.Second:
+			s.Way = record.TimedOut
+		case at >= 3*time.Second && at < 16*time.Second:
+			s.Way = record.Pending
+		}
+		line.Add(s)
+	}
+	bounds := clusters.Bounds{Lower: 13 * time.Second, Upper: 25 * time.Second}
+	waiting := VisiblyPause(probe.Schedule).As(record.Pending).Within(bounds)
+	if found := waiting.look(t.Context(), d, waiting, line); !found.ok {
+		t.Errorf("pending from 3 s to 16 s: %s", found.observed)
+	}
+	anyWay := VisiblyPause(probe.Schedule).Within(bounds)
+	if found := anyWay.look(t.Context(), d, anyWay, line); found.ok {
+		t.Errorf("a request that timed out at 1 s is a failure too: %s", found.observed)
+	}
+}
+
 func TestSuccessorIgnoresAReleaseAndOldNews(t *testing.T) {
 	views := []probe.LeaseView{
 		{At: time.Second, Holder: "a"}, {At: 5 * time.Second, Holder: ""}, {At: 7 * time.Second, Holder: "b"}, {At: 9 * time.Second, Holder: "c"},
