@@ -13,7 +13,7 @@ LIVE_PACKAGES := ./clusters/engine/... ./clusters/images/... ./clusters/kind/...
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: chaos
 chaos: ## Bring up clusters, break and heal them, judge every claim (about 12 minutes on two cores, warm)
@@ -46,6 +46,10 @@ up: ## Create a cluster to look at: make up TOPOLOGY=three-host-stacked
 .PHONY: down
 down: ## End the cluster of make up
 	@$(FAULTLINE) down
+
+.PHONY: bench-topologies
+bench-topologies: ## Measure how every layout comes up, beside plain kind (an hour; TOPOLOGIES="a b" for some)
+	@$(FAULTLINE) bench
 
 .PHONY: doctor
 doctor: ## Check this machine, one line each, with the command that mends it

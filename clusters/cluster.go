@@ -26,23 +26,34 @@ type Cluster struct {
 	Topology Topology
 	Timing   Timing
 	Nodes    []*Node
-	// Balancer is the load balancer's address, nil where there is none.
+	// Balancer is what stands before the API servers, nil where nothing does.
 	Balancer *Endpoint
-	// Kubeconfig is the path of the cluster's own kubeconfig.
+	// Endpoint is the host:port by which the cluster's own clients know the balancer;
+	// empty: its address.
+	Endpoint string
+	// Kubeconfig is the path of the cluster's own kubeconfig; none without Kubernetes.
 	Kubeconfig string
 	// Versions of what runs, for the report.
 	Kubernetes, Etcd string
 
-	config *rest.Config
-	etcd   etcdAccess
+	config     *rest.Config
+	etcd       etcdAccess
+	remembered *traces
+	ignored    []string
 }
 
-// Node is one operating system of a cluster.
+// Node is one operating system of a cluster: a node of Kubernetes, or a machine beside
+// it that the topology names.
 type Node struct {
 	Name    string
 	Host    string
 	Role    Role
 	Address string
+	// Components is what the topology places here; nil on a control-plane node means
+	// what kubeadm runs there.
+	Components []Component
+	// Disk holds the data of the node's etcd; nil: a volume of the node's own.
+	Disk *Disk
 	// Power switches the node from this machine; empty where we cannot.
 	Power Power
 	shell Shell
@@ -57,36 +68,35 @@ type Power struct {
 	Freeze, Thaw []string
 	// Status prints the engine's word: running, paused, exited ...
 	Status []string
+	// Cores, with a CPU set as last argument, moves a node that runs to those cores.
+	Cores []string
 }
 
-// Endpoint is one way to the API: a single API server or the load balancer.
-type Endpoint struct {
-	// Name is the vantage point's name: a node's name or LoadBalancerVantage.
-	Name string
-	// Address is host:port, reachable from this machine.
-	Address string
+// EtcdData is where etcd keeps its data, on every node that has one.
+const EtcdData = "/var/lib/etcd"
+
+// ServerName is in every kubeadm API server certificate, whatever its address.
+const ServerName = "kubernetes"
+
+// Reach gives the cluster's nodes their way to run commands.
+func (c *Cluster) Reach(shell Shell) {
+	for _, n := range c.Nodes {
+		n.shell = shell
+	}
 }
 
-// LoadBalancerVantage names the endpoint of the load balancer.
-const LoadBalancerVantage = "load-balancer"
-
-// serverName is in every kubeadm API server certificate, whatever its address.
-const serverName = "kubernetes"
-
-// apiPort is kubeadm's API server port on every node.
-const apiPort = "6443"
-
-// Connect reads the cluster's kubeconfig and gives its nodes their way to run
-// commands. A cluster is used only after it.
+// Connect gives the nodes their way to run commands and reads the cluster's kubeconfig,
+// where it has one. A cluster is used only after it.
 func (c *Cluster) Connect(shell Shell) error {
+	c.Reach(shell)
+	if !c.Topology.Kubernetes() {
+		return nil
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
 	}
 	c.config = config
-	for _, n := range c.Nodes {
-		n.shell = shell
-	}
 	return nil
 }
 
@@ -124,36 +134,16 @@ func (c *Cluster) WorkloadNodes() []*Node {
 	return c.With(ControlPlane)
 }
 
-// APIServers lists the endpoint of every API server, each addressed directly.
-func (c *Cluster) APIServers() []Endpoint {
-	var all []Endpoint
-	for _, n := range c.With(ControlPlane) {
-		all = append(all, n.APIServer())
-	}
-	return all
-}
-
-// APIServer is the endpoint of the API server on this node.
-func (n *Node) APIServer() Endpoint {
-	return Endpoint{Name: n.Name, Address: net.JoinHostPort(n.Address, apiPort)}
-}
-
-// Front is the endpoint that a client of the cluster uses: the load balancer
-// where there is one, else the only API server.
-func (c *Cluster) Front() Endpoint {
-	if c.Balancer != nil {
-		return *c.Balancer
-	}
-	return c.APIServers()[0]
-}
-
 // RESTConfig is the administrator's client configuration for one endpoint.
 func (c *Cluster) RESTConfig(e Endpoint) *rest.Config {
 	config := rest.CopyConfig(c.config)
 	config.Host = "https://" + e.Address
-	config.ServerName = serverName
+	config.ServerName = ServerName
 	config.QPS = -1
 	config.UserAgent = "faultline"
+	if len(e.Others) > 0 {
+		config.Dial = e.Dial(&net.Dialer{})
+	}
 	return config
 }
 
@@ -174,7 +164,7 @@ func (c *Cluster) Transport(e Endpoint) (*http.Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("TLS configuration for %s: %w", e.Name, err)
 	}
-	return &http.Transport{TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true}, nil
+	return &http.Transport{TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, DialContext: e.Dial(&net.Dialer{})}, nil
 }
 
 // Close releases the connections that the cluster holds; it does not stop the cluster.

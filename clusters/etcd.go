@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,9 +18,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 )
-
-// etcdClientPort is where kubeadm's etcd listens for clients on the node's address.
-const etcdClientPort = "2379"
 
 // reconnect keeps a client from waiting long before it notices that a member is
 // back: gRPC's own back-off grows to two minutes.
@@ -51,7 +49,7 @@ type EtcdMember struct {
 func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Client, error) {
 	c.etcd.mu.Lock()
 	defer c.etcd.mu.Unlock()
-	if client, ok := c.etcd.clients[member.Node.Name]; ok {
+	if client, ok := c.etcd.clients[member.Unique()]; ok {
 		return client, nil
 	}
 	if c.etcd.tls == nil {
@@ -62,7 +60,7 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 		c.etcd.tls = config
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints:   []string{"https://" + net.JoinHostPort(member.Node.Address, etcdClientPort)},
+		Endpoints:   []string{"https://" + net.JoinHostPort(member.Node.Address, strconv.Itoa(member.Port()))},
 		DialTimeout: 2 * time.Second,
 		TLS:         c.etcd.tls,
 		Logger:      zap.NewNop(),
@@ -74,12 +72,12 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 	if c.etcd.clients == nil {
 		c.etcd.clients = map[string]*clientv3.Client{}
 	}
-	c.etcd.clients[member.Node.Name] = client
+	c.etcd.clients[member.Unique()] = client
 	return client, nil
 }
 
-// etcdTLS borrows the API server's client certificate from a control-plane node.
-// It stays in memory.
+// etcdTLS borrows the API server's client certificate from a node, where a control
+// plane or an etcd of its own has it. It stays in memory.
 func etcdTLS(ctx context.Context, n *Node) (*tls.Config, error) {
 	read := func(path string) ([]byte, error) { return n.Exec(ctx, "cat", "/etc/kubernetes/pki/"+path) }
 	ca, errCA := read("etcd/ca.crt")
@@ -138,10 +136,29 @@ func (c *Cluster) etcdLeader(ctx context.Context) (Instance, error) {
 	return Instance{}, fmt.Errorf("no etcd member says that it leads: %w", errors.Join(errs...))
 }
 
-// checkEtcd proves that etcd's members are exactly those promised, started,
-// voting, on the promised nodes, and agree on a leader.
+// checkEtcd proves that the members of each etcd are exactly those promised,
+// started, voting, on the promised nodes, and agree on a leader.
 func (c *Cluster) checkEtcd(ctx context.Context) error {
-	members := c.EtcdMembers()
+	for _, members := range []Instances{c.EtcdMembers(), c.EventsMembers(), c.databases()} {
+		if len(members) == 0 {
+			continue
+		}
+		if err := c.checkMembers(ctx, members); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) databases() Instances {
+	var all Instances
+	for _, n := range c.With(Database) {
+		all = append(all, n.Instances(Etcd)...)
+	}
+	return all
+}
+
+func (c *Cluster) checkMembers(ctx context.Context, members Instances) error {
 	client, err := c.EtcdClient(ctx, members[0])
 	if err != nil {
 		return err
@@ -158,20 +175,20 @@ func (c *Cluster) checkEtcd(ctx context.Context) error {
 		names = append(names, m.Name)
 	}
 	for _, m := range members {
-		want = append(want, m.Node.Name)
+		want = append(want, m.Unique())
 	}
 	slices.Sort(names)
 	slices.Sort(want)
 	if !slices.Equal(names, want) {
 		return fmt.Errorf("etcd's members are %v, want %v", names, want)
 	}
-	return c.checkEtcdAgreement(ctx)
+	return c.checkAgreement(ctx, members)
 }
 
-// checkEtcdAgreement asks every member and compares leaders and terms.
-func (c *Cluster) checkEtcdAgreement(ctx context.Context) error {
+// checkAgreement asks every member and compares leaders and terms.
+func (c *Cluster) checkAgreement(ctx context.Context, members Instances) error {
 	var first EtcdMember
-	for i, m := range c.EtcdMembers() {
+	for i, m := range members {
 		status, err := c.EtcdStatus(ctx, m)
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 // Component is a part of Kubernetes that can be lost.
 type Component string
 
-// The components. The first four run as static pods.
+// The components. On nodes of Kubernetes the first four run as static pods.
 const (
 	Etcd              Component = "etcd"
 	APIServer         Component = "kube-apiserver"
@@ -22,20 +22,26 @@ const (
 	ControllerManager Component = "kube-controller-manager"
 	Kubelet           Component = "kubelet"
 	ContainerRuntime  Component = "containerd"
+
+	// Beside the cluster: on members with the role Balancer, and Registry.
+	HAProxy        Component = "haproxy"
+	Keepalived     Component = "keepalived"
+	RegistryServer Component = "registry"
 )
 
-// Static tells whether the component runs as a static pod of its node.
-func (c Component) Static() bool {
-	return c == Etcd || c == APIServer || c == Scheduler || c == ControllerManager
+// Components are all that there are.
+var Components = []Component{
+	Etcd, APIServer, Scheduler, ControllerManager, Kubelet, ContainerRuntime, HAProxy, Keepalived, RegistryServer,
 }
+
+// services run on machines beside the cluster only.
+var services = []Component{HAProxy, Keepalived, RegistryServer}
+
+// Static tells whether kubeadm runs the component as a static pod.
+func (c Component) Static() bool { return slices.Contains(stack, c) }
 
 // Elected tells whether one instance of the component leads by a lease.
 func (c Component) Elected() bool { return c == Scheduler || c == ControllerManager }
-
-// Manifest is the path of the static pod's manifest on its node.
-func (c Component) Manifest() string {
-	return "/etc/kubernetes/manifests/" + string(c) + ".yaml"
-}
 
 // processName is what the kernel calls the process: at most 15 bytes (TASK_COMM_LEN).
 func (c Component) processName() string { return string(c)[:min(len(c), 15)] }
@@ -44,27 +50,99 @@ func (c Component) processName() string { return string(c)[:min(len(c), 15)] }
 type Instance struct {
 	Component Component
 	Node      *Node
+	// Copy is 0 for the only or first instance on the node, and 2, 3 ... for others.
+	Copy int
+}
+
+// Name is the instance's name on its node, which its static pod, its container and its
+// manifest bear: etcd, etcd-2 ...
+func (i Instance) Name() string {
+	if i.Copy == 0 {
+		return string(i.Component)
+	}
+	return fmt.Sprintf("%s-%d", i.Component, i.Copy)
+}
+
+// Unique names the instance among those of its component.
+func (i Instance) Unique() string {
+	if i.Copy == 0 {
+		return i.Node.Name
+	}
+	return fmt.Sprintf("%s-%d", i.Node.Name, i.Copy)
 }
 
 // String names the instance for people.
-func (i Instance) String() string { return fmt.Sprintf("%s on %s", i.Component, i.Node.Name) }
+func (i Instance) String() string { return fmt.Sprintf("%s on %s", i.Name(), i.Node.Name) }
+
+// Static tells whether the instance runs as a static pod of its node's kubelet.
+func (i Instance) Static() bool { return i.Component.Static() && i.Node.Role.Kubernetes() }
+
+// Manifest is the path of the static pod's manifest on its node.
+func (i Instance) Manifest() string { return "/etc/kubernetes/manifests/" + i.Name() + ".yaml" }
 
 // Instances are several instances of one component.
 type Instances []Instance
 
-// Instances lists the instances of a component in the order of the nodes.
+// Instances lists the instances of a component in the order of the nodes. Of etcd it
+// lists the members of the cluster's own, not those of a second one.
 func (c *Cluster) Instances(component Component) Instances {
 	var all Instances
 	for _, n := range c.Nodes {
-		if n.Role == ControlPlane || !component.Static() {
-			all = append(all, Instance{component, n})
+		if component == Etcd && n.Role != c.Topology.EtcdRole() {
+			continue
 		}
+		all = append(all, n.Instances(component)...)
 	}
 	return all
 }
 
-// EtcdMembers lists the etcd members.
+// Instances lists the instances of a component on the node.
+func (n *Node) Instances(component Component) Instances {
+	if component == Kubelet || component == ContainerRuntime {
+		if !n.Role.Kubernetes() {
+			return nil
+		}
+		return Instances{{Component: component, Node: n}}
+	}
+	var all Instances
+	for copied := range countOf(n.components(), component) {
+		i := Instance{Component: component, Node: n}
+		if copied > 0 {
+			i.Copy = copied + 1
+		}
+		all = append(all, i)
+	}
+	return all
+}
+
+// components is what the topology places on the node.
+func (n *Node) components() []Component {
+	if n.Components == nil && n.Role == ControlPlane {
+		return stack
+	}
+	return n.Components
+}
+
+// Vital is the instance whose life shows that the node works: its kubelet or, beside
+// the cluster, what the machine is for.
+func (n *Node) Vital() Instance {
+	if n.Role.Kubernetes() {
+		return Instance{Component: Kubelet, Node: n}
+	}
+	return Instance{Component: n.Components[0], Node: n}
+}
+
+// EtcdMembers lists the members of the cluster's etcd.
 func (c *Cluster) EtcdMembers() Instances { return c.Instances(Etcd) }
+
+// EventsMembers lists the members of the etcd that holds Events, if there is one.
+func (c *Cluster) EventsMembers() Instances {
+	var all Instances
+	for _, n := range c.With(EventsServer) {
+		all = append(all, n.Instances(Etcd)...)
+	}
+	return all
+}
 
 // Majority is the smallest set whose loss takes the majority away from n
 // members: with three or four members two. Members that are not in it stay.
@@ -98,9 +176,16 @@ type Process struct {
 // ErrNoProcess says that an instance has no process now.
 var ErrNoProcess = errors.New("no process")
 
-// listProcesses prints PID, state and start ticks of every process of a name.
-// The name is dropped from the line first: it may hold blanks.
+// CopyVariable is in the environment of a further copy of a component, with the number
+// of the copy. It tells copies apart for those who look at processes.
+const CopyVariable = "FAULTLINE_COPY"
+
+// listProcesses prints PID, state and start ticks of every process of the name $1
+// that is the copy $2, or no copy if that is 0. The name is dropped from the line
+// first: it may hold blanks.
 const listProcesses = `for p in $(pgrep -x "$1"); do
+  copy=$(tr '\0' '\n' < "/proc/$p/environ" 2>/dev/null | sed -n 's/^` + CopyVariable + `=//p')
+  [ "${copy:-0}" = "$2" ] || continue
   [ -r "/proc/$p/stat" ] && sed 's/(.*)/_/' "/proc/$p/stat" | cut -d' ' -f1,3,22
 done; true`
 
@@ -108,7 +193,7 @@ done; true`
 // whatever state the API and the container runtime are in. It returns
 // ErrNoProcess when there is none.
 func (i Instance) Process(ctx context.Context) (Process, error) {
-	out, err := i.Node.Exec(ctx, "sh", "-c", listProcesses, "sh", i.Component.processName())
+	out, err := i.Node.Exec(ctx, "sh", "-c", listProcesses, "sh", i.Component.processName(), strconv.Itoa(i.Copy))
 	if err != nil {
 		return Process{}, fmt.Errorf("look for the process of %s: %w", i, err)
 	}
@@ -150,7 +235,7 @@ type Container struct {
 // Containers lists the instance's containers, newest first. It asks the node's
 // runtime, so the API is not needed.
 func (i Instance) Containers(ctx context.Context) ([]Container, error) {
-	out, err := i.Node.Exec(ctx, "sh", "-c", `crictl ps -a --name "^$1$" -o json`, "sh", string(i.Component))
+	out, err := i.Node.Exec(ctx, "sh", "-c", `crictl ps -a --name "^$1$" -o json`, "sh", i.Name())
 	if err != nil {
 		return nil, fmt.Errorf("containers of %s: %w", i, err)
 	}
@@ -161,12 +246,12 @@ func (i Instance) Containers(ctx context.Context) ([]Container, error) {
 // node's journal where the component is a service.
 func (i Instance) Log(ctx context.Context, lines int) ([]byte, error) {
 	n := strconv.Itoa(lines)
-	if !i.Component.Static() {
+	if !i.Static() {
 		return i.Node.Exec(ctx, "journalctl", "--no-pager", "-n", n, "-u", string(i.Component))
 	}
 	return i.Node.Exec(ctx, "sh", "-c",
 		`for f in $(ls -t /var/log/pods/kube-system_"$1"-*/"$1"/*.log | head -n 3); do echo "== $f"; tail -n "$2" "$f"; done`,
-		"sh", string(i.Component), n)
+		"sh", i.Name(), n)
 }
 
 // Leader finds the leading instance of an elected component by its lease, or of
@@ -187,7 +272,31 @@ func (c *Cluster) Leader(ctx context.Context, component Component) (Instance, er
 	if len(on) == 0 {
 		return Instance{}, fmt.Errorf("the lease of %s is held by %q, which is no node of the cluster", component, holder)
 	}
-	return on[0], nil
+	if len(on) == 1 {
+		return on[0], nil
+	}
+	return on.leading(ctx)
+}
+
+// leadsScript asks an instance itself whether it leads, on the port $1 of its node, as
+// the administrator: nobody else may read its metrics.
+const leadsScript = `part() { sed -n "s/^ *client-$1-data: //p" /etc/kubernetes/admin.conf | base64 -d; }
+curl --silent --show-error --insecure --fail --max-time 2 --cert <(part certificate) --key <(part key) "https://127.0.0.1:$1/metrics" |
+  sed -n 's/^leader_election_master_status{.*} //p'`
+
+// leading finds the leader among copies on one node, whose identities in the lease
+// differ in a random part only.
+func (is Instances) leading(ctx context.Context) (Instance, error) {
+	for _, i := range is {
+		out, err := i.Node.Exec(ctx, "bash", "-c", leadsScript, "bash", strconv.Itoa(i.Port()))
+		if err != nil {
+			return Instance{}, fmt.Errorf("ask %s whether it leads: %w", i, err)
+		}
+		if strings.TrimSpace(string(out)) == "1" {
+			return i, nil
+		}
+	}
+	return Instance{}, fmt.Errorf("none of %v says that it leads", is)
 }
 
 // LeaseHolder is the identity in the component's lease; empty after a release.

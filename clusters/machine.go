@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
 	"strings"
 )
 
@@ -26,3 +27,6 @@ func LocalShell(ctx context.Context, _ string, stdin io.Reader, argv ...string) 
 	}
 	return stdout.Bytes(), nil
 }
+
+// allCores is the set of all cores of this machine.
+func allCores() string { return fmt.Sprintf("0-%d", runtime.NumCPU()-1) }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,11 +28,30 @@ func (c *Cluster) AwaitShape(ctx context.Context) error {
 func (c *Cluster) CheckShape(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	for _, check := range []func(context.Context) error{
-		c.checkAPIServers, c.checkNodes, c.checkSystemPods, c.checkLeases, c.checkEndpoints, c.checkEtcd, c.checkProcesses,
-	} {
+	checks := []func(context.Context) error{c.checkPresence, c.checkEtcd, c.checkProcesses, c.checkDisks}
+	if c.Topology.Kubernetes() {
+		checks = []func(context.Context) error{
+			c.checkPresence, c.checkAPIServers, c.checkNodes, c.checkSystemPods, c.checkLeases, c.checkEndpoints,
+			c.checkEtcd, c.checkProcesses, c.checkConnections, c.checkFront, c.checkDisks,
+		}
+	}
+	for _, check := range checks {
 		if err := check(ctx); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkPresence proves that each host has the machines that the topology names.
+func (c *Cluster) checkPresence(context.Context) error {
+	for _, h := range c.Topology.Hosts {
+		for _, role := range roles {
+			want := (Topology{Hosts: []Host{h}}).Count(role)
+			have := slices.DeleteFunc(c.With(role), func(n *Node) bool { return n.Host != h.Name })
+			if len(have) != want {
+				return fmt.Errorf("host %s has %d members with the role %s, topology %s has %d", h.Name, len(have), role, c.Topology.Name, want)
+			}
 		}
 	}
 	return nil
@@ -44,14 +64,21 @@ func (c *Cluster) checkAPIServers(ctx context.Context) error {
 		endpoints = append(endpoints, *c.Balancer)
 	}
 	for _, e := range endpoints {
-		client, err := c.Client(e)
-		if err != nil {
+		if err := c.checkReady(ctx, e); err != nil {
 			return err
 		}
-		body, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-		if err != nil {
-			return fmt.Errorf("the API through %s (%s) is not ready: %w: %.300s", e.Name, e.Address, err, body)
-		}
+	}
+	return nil
+}
+
+func (c *Cluster) checkReady(ctx context.Context, e Endpoint) error {
+	client, err := c.Client(e)
+	if err != nil {
+		return err
+	}
+	body, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("the API through %s (%s) is not ready: %w: %.300s", e.Name, e.Address, err, body)
 	}
 	return nil
 }
@@ -66,8 +93,8 @@ func (c *Cluster) checkNodes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	if len(list.Items) != len(c.Topology.Members()) {
-		return fmt.Errorf("the API knows %d nodes, topology %s has %d", len(list.Items), c.Topology.Name, len(c.Topology.Members()))
+	if want := c.Topology.Count(ControlPlane) + c.Topology.Count(Worker); len(list.Items) != want {
+		return fmt.Errorf("the API knows %d nodes, topology %s has %d", len(list.Items), c.Topology.Name, want)
 	}
 	var errs []error
 	for _, seen := range list.Items {
@@ -107,56 +134,87 @@ func checkNode(n *Node, seen corev1.Node) error {
 	return fmt.Errorf("node %s is not ready", n.Name)
 }
 
-// checkProcesses proves on every control-plane node a running process, not
-// stopped, of every static component, with the settings of the profile, and the
-// health of those that other checks do not talk to.
+// checkProcesses proves on every node a running process, not stopped, of every
+// instance that belongs there, with the settings of the profile, and the health of
+// those that other checks do not talk to.
 func (c *Cluster) checkProcesses(ctx context.Context) error {
 	var group errgroup.Group
-	for _, n := range c.With(ControlPlane) {
-		group.Go(func() error { return c.checkNodeProcesses(ctx, n) })
+	for _, n := range c.Nodes {
+		if len(n.components()) > 0 {
+			group.Go(func() error { return c.checkNodeProcesses(ctx, n) })
+		}
 	}
 	return group.Wait()
 }
 
-// healthScript lists processes with their states, and asks the scheduler (port
-// 10259) and the controller manager (10257) on their loopback for their health.
+// healthScript lists processes with their states, and asks schedulers and controller
+// managers for their health, on the ports of the node's loopback that it is given.
 const healthScript = `ps -eo stat=,args=
-for port in 10259 10257; do
+for port in "$@"; do
   curl --silent --show-error --insecure --fail --max-time 2 --output /dev/null "https://127.0.0.1:$port/healthz" || exit
 done`
 
 // checkNodeProcesses asks once for everything: a command on a node costs more
 // than everything else here.
 func (c *Cluster) checkNodeProcesses(ctx context.Context, n *Node) error {
-	out, err := n.Exec(ctx, "sh", "-c", healthScript)
+	argv := []string{"sh", "-c", healthScript, "sh"}
+	for _, component := range []Component{Scheduler, ControllerManager} {
+		for _, i := range n.Instances(component) {
+			argv = append(argv, strconv.Itoa(i.Port()))
+		}
+	}
+	out, err := n.Exec(ctx, argv...)
 	if err != nil {
 		return fmt.Errorf("health of the scheduler and the controller manager on %s: %w", n.Name, err)
 	}
-	for _, component := range []Component{Etcd, APIServer, Scheduler, ControllerManager} {
-		state, args, found := findProcess(string(out), component)
-		i := Instance{component, n}
-		switch {
-		case !found:
-			return fmt.Errorf("%s: %w", i, ErrNoProcess)
-		case strings.HasPrefix(state, "T"):
-			return fmt.Errorf("%s is stopped by a signal", i)
-		}
-		if err := c.checkSettings(i, args); err != nil {
+	for _, component := range slices.Concat(stack, services) {
+		if err := c.checkComponent(n, component, findProcesses(string(out), component)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// findProcess looks for a component in the output of ps.
-func findProcess(ps string, component Component) (state string, args []string, found bool) {
-	for line := range strings.Lines(ps) {
-		f := strings.Fields(line)
-		if len(f) > 1 && f[1] == string(component) && !strings.HasPrefix(f[0], "Z") {
-			return f[0], f[1:], true
+// process is a line of ps.
+type process struct {
+	state string
+	args  []string
+}
+
+// checkComponent compares what runs with what belongs on the node.
+func (c *Cluster) checkComponent(n *Node, component Component, found []process) error {
+	instances := n.Instances(component)
+	if len(found) < len(instances) {
+		return fmt.Errorf("%s has %d processes of %s, want %d: %w", n.Name, len(found), component, len(instances), ErrNoProcess)
+	}
+	if len(instances) == 0 && len(found) > 0 && component != Etcd {
+		// An etcd may also be somebody's workload.
+		return fmt.Errorf("%s runs %s, which belongs elsewhere", n.Name, component)
+	}
+	if len(instances) == 0 {
+		return nil
+	}
+	for _, p := range found {
+		if strings.HasPrefix(p.state, "T") {
+			return fmt.Errorf("%s on %s is stopped by a signal", component, n.Name)
+		}
+		if err := c.checkSettings(instances[0], p.args); err != nil {
+			return err
 		}
 	}
-	return "", nil, false
+	return nil
+}
+
+// findProcesses looks for a component in the output of ps.
+func findProcesses(ps string, component Component) []process {
+	var found []process
+	for line := range strings.Lines(ps) {
+		f := strings.Fields(line)
+		if len(f) > 1 && path.Base(f[1]) == string(component) && !strings.HasPrefix(f[0], "Z") {
+			found = append(found, process{f[0], f[1:]})
+		}
+	}
+	return found
 }
 
 // checkSettings compares a running process's arguments with the profile: one
@@ -210,15 +268,17 @@ func (c *Cluster) checkEndpoints(ctx context.Context) error {
 	for _, s := range found.Items {
 		for _, e := range s.Endpoints {
 			for _, a := range e.Addresses {
-				have = append(have, net.JoinHostPort(a, apiPort))
+				have = append(have, a)
 			}
 		}
 	}
-	for _, e := range c.APIServers() {
-		want = append(want, e.Address)
+	for _, i := range c.Instances(APIServer) {
+		want = append(want, i.Node.Address)
 	}
 	slices.Sort(have)
 	slices.Sort(want)
+	// API servers on one node share an address, and overwrite each other's port.
+	have, want = slices.Compact(have), slices.Compact(want)
 	if !slices.Equal(have, want) {
 		return fmt.Errorf("the API's service leads to %v, want %v", have, want)
 	}

@@ -24,17 +24,32 @@ func TestDocumentedTopologiesAreValid(t *testing.T) {
 
 func TestValidateRefuses(t *testing.T) {
 	for want, change := range map[string]func(*Topology){
-		"lower-case":             func(t *Topology) { t.Name = "Three Hosts" },
-		"listed twice":           func(t *Topology) { t.Hosts[1].Name = t.Hosts[0].Name },
-		"has no member":          func(t *Topology) { t.Hosts[2].Members = nil },
-		"unknown role":           func(t *Topology) { t.Hosts[0].Members[0].Role = "king" },
-		"no member has the role": func(t *Topology) { t.Hosts = []Host{{Name: "h1", Members: []Member{{Role: Worker}}}} },
-		"do not go with":         func(t *Topology) { t.LoadBalancer = NoLoadBalancer },
-		"unknown load balancer":  func(t *Topology) { t.LoadBalancer = "two" },
+		"lower-case":                   func(t *Topology) { t.Name = "Three Hosts" },
+		"listed twice":                 func(t *Topology) { t.Hosts[1].Name = t.Hosts[0].Name },
+		"has no member":                func(t *Topology) { t.Hosts[2].Members = nil },
+		"no host has a member":         func(t *Topology) { t.Hosts = nil },
+		"unknown role":                 func(t *Topology) { t.Hosts[0].Members[0].Role = "king" },
+		"no member has the role":       func(t *Topology) { t.Hosts = []Host{{Name: "h1", Members: []Member{{Role: Worker}}}} },
+		"do not go with load balancer": func(t *Topology) { t.LoadBalancer = NoLoadBalancer },
+		"unknown load balancer":        func(t *Topology) { t.LoadBalancer = "two" },
+		"with the role load-balancer":  func(t *Topology) { t.LoadBalancer = SharedAddress },
+		"CPU set":                      func(t *Topology) { t.Hosts[0].CPUs = "first" },
+		"has no disk":                  func(t *Topology) { t.Hosts[0].Members[0].Disk = "ssd" },
+		"stores nothing":               func(t *Topology) { t.Hosts[0].Disks, t.Hosts[0].Members[1].Disk = []Disk{plainDisk("ssd")}, "ssd" },
+		"a mirror has 2 devices":       func(t *Topology) { t.Hosts[0].Disks = []Disk{{Name: "m", Bytes: diskSize, Devices: 1, Mirrored: true}} },
+		"too few for etcd":             func(t *Topology) { t.Hosts[0].Disks = []Disk{{Name: "m", Bytes: 1000, Devices: 1}} },
+		"cannot be placed":             func(t *Topology) { t.Hosts[0].Members[0].Components = []Component{Kubelet} },
+		"both on control-plane": func(t *Topology) {
+			t.Hosts[0].Members = append(t.Hosts[0].Members, Member{Role: EtcdServer}, Member{Role: ControlPlane, Components: stack})
+		},
+		"unknown workload": func(t *Topology) { t.Workloads = []Workload{"mining"} },
+		"role database":    func(t *Topology) { t.Workloads = []Workload{ExternalDatabase} },
+		"role registry":    func(t *Topology) { t.AirGapped = true },
 		"no member runs": func(t *Topology) {
 			*t = SingleHostMinimal()
 			t.Hosts[0].Members[0].Workloads = false
 		},
+		"no API server does not": func(t *Topology) { *t = BareEtcd(3); t.LoadBalancer = OneLoadBalancer },
 	} {
 		topology := ThreeHostStacked()
 		change(&topology)
@@ -128,22 +143,45 @@ func TestParseActions(t *testing.T) {
 	}
 }
 
-func TestFindProcess(t *testing.T) {
-	ps := "Ss   /sbin/init\nZs   etcd\nSsl  etcd --name=n1\nTsl  kube-apiserver --x=y\n"
-	if state, args, found := findProcess(ps, Etcd); !found || state != "Ssl" || args[1] != "--name=n1" {
-		t.Errorf("got %q %q %t", state, args, found)
+func TestFindProcesses(t *testing.T) {
+	ps := "Ss   /sbin/init\nZs   etcd\nSsl  etcd --name=n1\nSsl  /usr/local/bin/etcd --name=n2\nTsl  kube-apiserver --x=y\n"
+	if found := findProcesses(ps, Etcd); len(found) != 2 || found[0].state != "Ssl" || found[1].args[1] != "--name=n2" {
+		t.Errorf("got %v", found)
 	}
-	if state, _, found := findProcess(ps, APIServer); !found || state != "Tsl" {
-		t.Errorf("got %q %t, want a stopped process", state, found)
+	if found := findProcesses(ps, APIServer); len(found) != 1 || found[0].state != "Tsl" {
+		t.Errorf("got %v, want a stopped process", found)
 	}
-	if _, _, found := findProcess(ps, Scheduler); found {
+	if found := findProcesses(ps, Scheduler); len(found) > 0 {
 		t.Error("a scheduler was found where there is none")
+	}
+}
+
+func TestCheckComponent(t *testing.T) {
+	c := &Cluster{Timing: Timing{DocumentedProfile(), 1}}
+	running, stopped := process{"Ssl", []string{"kube-scheduler"}}, process{"Tsl", []string{"kube-scheduler"}}
+	two := &Node{Name: "n1", Role: ControlPlane, Components: []Component{Scheduler, Scheduler}}
+	for want, found := range map[string][]process{
+		"":               {running, running},
+		"want 2":         {running},
+		"is stopped":     {running, stopped},
+		"has 0 processe": nil,
+	} {
+		if err := c.checkComponent(two, Scheduler, found); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v, want %q", found, err, want)
+		}
+	}
+	worker := &Node{Name: "w1", Role: Worker}
+	if err := c.checkComponent(worker, Scheduler, []process{running}); err == nil {
+		t.Error("a scheduler on a worker passed")
+	}
+	if err := c.checkComponent(worker, Etcd, []process{{"Ssl", []string{"etcd"}}}); err != nil {
+		t.Errorf("an etcd that is a workload: %v", err)
 	}
 }
 
 func TestCheckSettings(t *testing.T) {
 	c := &Cluster{Timing: Timing{FastProfile(), 1}}
-	i := Instance{ControllerManager, &Node{Name: "n1"}}
+	i := Instance{Component: ControllerManager, Node: &Node{Name: "n1"}}
 	if err := c.checkSettings(i, []string{"kube-controller-manager", "--node-monitor-grace-period=20s"}); err != nil {
 		t.Error(err)
 	}
@@ -154,23 +192,33 @@ func TestCheckSettings(t *testing.T) {
 
 func TestSinglePoints(t *testing.T) {
 	for name, want := range map[string]string{
-		"single-host-minimal": "host h1, every component",
-		"single-host-vms":     "host h1, load balancer",
-		"two-host-minimal":    "host h1, every component",
-		"three-host-stacked":  "load balancer",
-		"single-master":       "host h1, every component",
-		"multi-master":        "load balancer",
+		"single-host-minimal":           "host h1, every component",
+		"single-host-mirrored-disk":     "host h1, every component",
+		"single-host-static-pods":       "host h1, host lb1",
+		"single-host-vms":               "host h1, load balancer",
+		"two-host-minimal":              "host h1, every component",
+		"two-host-spread":               "host h1, host h2, every component",
+		"two-host-dual":                 "host h1, etcd, load balancer",
+		"two-host-split-masters":        "host h1, load balancer",
+		"three-host-stacked":            "load balancer",
+		"multi-master":                  "load balancer",
+		"multi-master-two-lbs":          "",
+		"multi-master-dns":              "",
+		"etcd-two-plus-one":             "host h1, load balancer",
+		"even-etcd":                     "host h1, host h2, load balancer",
+		"three-etcd-one-host-own-disks": "host h1, kube-apiserver, kube-scheduler, kube-controller-manager",
+		"bare-etcd-2":                   "host h1, host h2, etcd",
+		"bare-etcd-3":                   "",
 	} {
 		topology, err := Find(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Join(topology.SinglePoints(), ", "); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	two := Topology{Hosts: []Host{{Name: "h1", Members: members(ControlPlane, 1)}, {Name: "h2", Members: members(ControlPlane, 1)}}}
-	if got := strings.Join(two.SinglePoints(), ", "); got != "host h1, host h2, every etcd member" {
-		t.Errorf("two members: %s", got)
+	if got := strings.Join(ThreeEtcdOneHost(OneDisk).SinglePoints(), ", "); !strings.Contains(got, "disk h1/disk") {
+		t.Errorf("three members on one disk: got %q", got)
 	}
 }

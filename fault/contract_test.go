@@ -157,7 +157,7 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 	t.Helper()
 	switch kind {
 	case KindKill, KindTerminate:
-		if !i.Component.Static() {
+		if !i.Static() {
 			return // systemd restarts it within a second: nothing to see from outside
 		}
 		eventually(t, "another container than before", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {
@@ -169,7 +169,7 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 		})
 	case KindPause:
 		eventually(t, "silence", 5*time.Second, i, silent)
-		if i.Component.Static() {
+		if i.Static() {
 			eventually(t, "a container that runs all the same", 5*time.Second, i, runs)
 		}
 	case KindHoldDown:

@@ -168,20 +168,14 @@ func onInstances(kind Kind, instances []clusters.Instance, plan planner) Fault {
 			p.target = i.String()
 		}
 		p.plan = func(ctx context.Context, id string) (effect, error) {
-			if !slices.Contains(components, i.Component) {
-				return effect{}, fmt.Errorf("unknown component %q, want one of %v", i.Component, components)
+			if !slices.Contains(clusters.Components, i.Component) {
+				return effect{}, fmt.Errorf("unknown component %q, want one of %v", i.Component, clusters.Components)
 			}
 			return plan(ctx, i, id)
 		}
 		f.parts = append(f.parts, p)
 	}
 	return f
-}
-
-// components are what can be hit by the faults on instances.
-var components = []clusters.Component{
-	clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager,
-	clusters.Kubelet, clusters.ContainerRuntime,
 }
 
 // command is a script with its arguments $1, $2 ...

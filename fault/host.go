@@ -33,7 +33,7 @@ const (
 // this machine, after which the nodes are off anyway.
 //
 // Proof: the engine says that the node does not run. Undo: the node is switched on
-// with its old address. Healed: its kubelet runs and stays.
+// with its old address. Healed: its kubelet, or what it is for, runs and stays.
 func PowerOff(nodes ...*clusters.Node) Fault {
 	return onNodes(KindPowerOff, nodes, func(n *clusters.Node) switching {
 		return switching{inject: n.Power.Off, undo: n.Power.On, is: func(status string) bool {
@@ -49,7 +49,7 @@ func PowerOff(nodes ...*clusters.Node) Fault {
 //
 // Proof: the engine says that the node is paused. Undo: it is thawed, by this machine
 // as in PowerOff; processes go on where they were, with a clock that has jumped.
-// Healed: its kubelet runs and stays.
+// Healed: its kubelet, or what it is for, runs and stays.
 func Freeze(nodes ...*clusters.Node) Fault {
 	return onNodes(KindFreeze, nodes, func(n *clusters.Node) switching {
 		return switching{inject: n.Power.Freeze, undo: n.Power.Thaw, is: func(status string) bool { return status == statusPaused }}
@@ -104,7 +104,7 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 			return fmt.Sprintf("node %s is %s", n.Name, status), err
 		},
 		landing:   hostLanding,
-		recovered: stays(clusters.Instance{Component: clusters.Kubelet, Node: n}, func(clusters.Process) bool { return true }),
+		recovered: stays(n.Vital(), func(clusters.Process) bool { return true }),
 	}, nil
 }
 

@@ -69,7 +69,7 @@ rm -f "$d/copy"
 const existsScript = `if [ -f "$1" ]; then echo yes; else echo no; fi`
 
 func planStop(ctx context.Context, i clusters.Instance, id string) (effect, error) {
-	if !i.Component.Static() {
+	if !i.Static() {
 		return effect{}, fmt.Errorf("%s is no static pod, so it has no manifest to take away: kill or pause it instead", i)
 	}
 	p, err := running(ctx, i)
@@ -82,11 +82,11 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 	}
 	if !there {
 		return effect{}, fmt.Errorf("%s has no manifest %s: it is stopped already, or its kubelet reads another directory",
-			i, i.Component.Manifest())
+			i, i.Manifest())
 	}
 	return effect{
-		inject:    command(stopScript, append([]string{id, i.Component.Manifest()}, identity(p)...)...),
-		undo:      command(restoreScript, id, i.Component.Manifest()),
+		inject:    command(stopScript, append([]string{id, i.Manifest()}, identity(p)...)...),
+		undo:      command(restoreScript, id, i.Manifest()),
 		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, p) },
 		landing:   stopLanding,
 		recovered: stays(i, func(clusters.Process) bool { return true }),
@@ -94,7 +94,7 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 }
 
 func hasManifest(ctx context.Context, i clusters.Instance) (bool, error) {
-	out, err := i.Node.Exec(ctx, command(existsScript, i.Component.Manifest())...)
+	out, err := i.Node.Exec(ctx, command(existsScript, i.Manifest())...)
 	if err != nil {
 		return false, fmt.Errorf("look for the manifest of %s: %w", i, err)
 	}
@@ -118,7 +118,7 @@ func proveAbsent(ctx context.Context, i clusters.Instance, known clusters.Proces
 		return "", err
 	}
 	if there {
-		return "", fmt.Errorf("%s still has its manifest %s", i, i.Component.Manifest())
+		return "", fmt.Errorf("%s still has its manifest %s", i, i.Manifest())
 	}
 	return fmt.Sprintf("%s has neither a manifest nor a process", i), nil
 }

@@ -55,7 +55,7 @@ func newModel() *model {
 		}
 		for _, c := range components {
 			if c.Static() {
-				n.manifests[c.Manifest()] = true
+				n.manifests[manifestOf(c)] = true
 			}
 		}
 		n.live(time.Now())
@@ -79,10 +79,10 @@ func (n *modelNode) live(now time.Time) {
 		}
 		p := n.processes[c]
 		livenessFailed := p != nil && c.Static() && p.State == "T" && now.Sub(p.stopped) > 100*time.Second
-		if held || livenessFailed || (c.Static() && !n.manifests[c.Manifest()]) {
+		if held || livenessFailed || (c.Static() && !n.manifests[manifestOf(c)]) {
 			delete(n.processes, c)
 		}
-		if !held && n.processes[c] == nil && (!c.Static() || n.manifests[c.Manifest()]) {
+		if !held && n.processes[c] == nil && (!c.Static() || n.manifests[manifestOf(c)]) {
 			n.lastPID++
 			n.processes[c] = &modelProcess{Process: clusters.Process{PID: n.lastPID, StartTicks: uint64(n.lastPID) * 7, State: "S"}}
 		}
@@ -218,7 +218,7 @@ func (m *model) unwell() error {
 			if p := n.processes[c]; p == nil || p.State == "T" {
 				errs = append(errs, fmt.Errorf("%s on %s: process %+v", c, name, p))
 			}
-			if c.Static() && !n.manifests[c.Manifest()] {
+			if c.Static() && !n.manifests[manifestOf(c)] {
 				errs = append(errs, fmt.Errorf("%s on %s: no manifest", c, name))
 			}
 		}
@@ -252,4 +252,13 @@ func modelCluster(t *testing.T, shell clusters.Shell) *clusters.Cluster {
 // shellForModel is a ShellFor whose every node exists.
 func shellForModel(m *model) ShellFor {
 	return func(context.Context, string, string) (clusters.Shell, error) { return m.shell, nil }
+}
+
+// manifestOf is the path of a component's manifest.
+func manifestOf(c clusters.Component) string { return clusters.Instance{Component: c}.Manifest() }
+
+// components are what the nodes of the model have.
+var components = []clusters.Component{
+	clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager,
+	clusters.Kubelet, clusters.ContainerRuntime,
 }

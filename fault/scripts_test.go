@@ -245,12 +245,12 @@ func TestScriptsMoveTheManifest(t *testing.T) {
 	victim, process := s.running()
 	manifest := "kubernetes/manifests/" + s.name + ".yaml"
 	run := func(script string) error {
-		args := append([]string{"stop-x-0", clusters.Scheduler.Manifest()}, identity(process)...)
+		args := append([]string{"stop-x-0", clusters.Instance{Component: clusters.Scheduler}.Manifest()}, identity(process)...)
 		_, err := s.shell(t.Context(), "", nil, command(script, args...)...)
 		return err
 	}
 	armed := func() {
-		e := effect{id: "stop-x-0", undo: command(restoreScript, "stop-x-0", clusters.Scheduler.Manifest())}
+		e := effect{id: "stop-x-0", undo: command(restoreScript, "stop-x-0", clusters.Instance{Component: clusters.Scheduler}.Manifest())}
 		if _, err := s.shell(t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
 			t.Fatal(err)
 		}

@@ -3,8 +3,11 @@ package images
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 
 	"faultline/clusters/engine"
 	"faultline/clusters/images/internal/offline"
@@ -21,6 +24,7 @@ func Prune(ctx context.Context, e *engine.Engine) (removed []string, err error) 
 	if err != nil {
 		return nil, err
 	}
+	current = append(current, b.EquippedImage(defaults.Image), b.EquippedImage(os.Getenv("FAULTLINE_NODE_IMAGE")))
 	out, err := e.Run(ctx, "images", "--filter", "label="+BuildLabel+"=image", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
 	if err != nil {
 		return nil, fmt.Errorf("list the images built here: %w", err)

@@ -55,21 +55,24 @@ func (m *maker) fromRegistry(ctx context.Context) bool {
 	return Reachable(ctx) == nil
 }
 
-// pulled tells whether the engine has kind's images already, with the real
-// Envoy or, beside a node image of the user's own, any load balancer.
+// pulled tells whether the engine has kind's images already, equipped, with the
+// real Envoy or, beside a node image of the user's own, any load balancer.
 func (m *maker) pulled(ctx context.Context) (Set, bool) {
-	set := Set{Node: m.nodeImage(), Origin: Registry}
+	set := Set{Node: m.builder.EquippedImage(m.nodeImage()), Origin: Registry}
 	return set, m.has(ctx, set.Node) && m.builder.LoadBalancerReady(ctx, loadBalancerImage)
 }
 
-// pull gets kind's images with the engine. Beside a node image of the user's
-// own that the engine has already, the load balancer may have to be built.
-func (m *maker) pull(ctx context.Context) (Set, error) {
-	set := Set{Node: m.nodeImage(), Origin: Registry}
-	if !m.has(ctx, set.Node) {
-		if err := m.pullOne(ctx, set.Node); err != nil {
+// pull gets kind's images with the engine, and equips the nodes'. Beside a node image
+// of the user's own that the engine has already, the load balancer may have to be built.
+func (m *maker) pull(ctx context.Context) (set Set, err error) {
+	if base := m.nodeImage(); !m.has(ctx, base) {
+		if err := m.pullOne(ctx, base); err != nil {
 			return Set{}, err
 		}
+	}
+	set.Origin = Registry
+	if set.Node, err = m.builder.Equip(ctx, m.nodeImage()); err != nil {
+		return Set{}, err
 	}
 	switch {
 	case m.builder.LoadBalancerReady(ctx, loadBalancerImage):

@@ -1,8 +1,13 @@
 package kind
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -40,59 +45,105 @@ rules:
 - level: None
 `
 
-// configure turns a topology into kind's configuration. dir is a private
-// directory on this machine that holds the audit policy.
-func configure(t clusters.Topology, profile clusters.Profile, machine Machine, dir string) *v1alpha4.Cluster {
+// configure turns the topology into kind's configuration.
+func (b *boot) configure(machine Machine) *v1alpha4.Cluster {
+	profile := b.Timing.Profile
 	config := &v1alpha4.Cluster{
 		TypeMeta:                     v1alpha4.TypeMeta{APIVersion: "kind.x-k8s.io/v1alpha4", Kind: "Cluster"},
-		Networking:                   v1alpha4.Networking{IPFamily: v1alpha4.IPv4Family},
+		Networking:                   v1alpha4.Networking{IPFamily: v1alpha4.IPv4Family, PodSubnet: podSubnet},
 		KubeadmConfigPatches:         []string{kubeletPatch(profile, machine), auditVolumesPatch()},
-		KubeadmConfigPatchesJSON6902: []v1alpha4.PatchJSON6902{argumentsPatch(profile)},
+		KubeadmConfigPatchesJSON6902: append([]v1alpha4.PatchJSON6902{argumentsPatch(profile)}, b.layoutPatches()...),
 	}
 	config.ContainerdConfigPatches = []string{statsPatch}
 	if machine.RestrictedCapabilities {
 		config.ContainerdConfigPatches = append(config.ContainerdConfigPatches, oomPatch)
 	}
-	for _, m := range placed(t) {
-		config.Nodes = append(config.Nodes, node(m, dir))
+	for _, m := range b.placed(clusters.Role.Kubernetes) {
+		config.Nodes = append(config.Nodes, v1alpha4.Node{
+			Role:        v1alpha4.NodeRole(m.Role),
+			Labels:      map[string]string{clusters.HostLabel: m.host.Name},
+			ExtraMounts: b.mounts(m),
+		})
 	}
 	return config
 }
 
-// placement is a member with its host.
+// placement is a member with its host and the name of its container.
 type placement struct {
 	clusters.Member
-	host string
+	host clusters.Host
+	node string
 }
 
-// placed lists the members in kind's order: control-plane members first, host by host.
-func placed(t clusters.Topology) []placement {
-	var masters, workers []placement
-	for _, h := range t.Hosts {
+// placed lists the members with a role that is wanted, in kind's order: control-plane
+// members first, then the other roles, each host by host.
+func (b *boot) placed(wanted func(clusters.Role) bool) []placement {
+	var all []placement
+	numbers := map[clusters.Role]int{}
+	for _, h := range b.Topology.Hosts {
 		for _, m := range h.Members {
-			if m.Role == clusters.ControlPlane {
-				masters = append(masters, placement{m, h.Name})
-			} else {
-				workers = append(workers, placement{m, h.Name})
+			if wanted(m.Role) {
+				numbers[m.Role]++
+				all = append(all, placement{m, h, nodeName(b.name, m.Role, numbers[m.Role])})
 			}
 		}
 	}
-	return append(masters, workers...)
+	slices.SortStableFunc(all, func(a, b placement) int {
+		return cmp.Compare(boolToInt(a.Role != clusters.ControlPlane), boolToInt(b.Role != clusters.ControlPlane))
+	})
+	return all
 }
 
-func node(m placement, dir string) v1alpha4.Node {
-	n := v1alpha4.Node{
-		Role:   v1alpha4.NodeRole(m.Role),
-		Labels: map[string]string{clusters.HostLabel: m.host},
+func boolToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Where nodes see private folders of this machine.
+const (
+	disksOnNode    = "/faultline/disks"
+	externalOnNode = "/faultline/external"
+)
+
+// mounts are the folders of this machine that a member sees.
+func (b *boot) mounts(m placement) []v1alpha4.Mount {
+	var mounts []v1alpha4.Mount
+	add := func(from, to string) {
+		mounts = append(mounts, v1alpha4.Mount{HostPath: filepath.Join(b.dir, from), ContainerPath: to})
 	}
 	if m.Role == clusters.ControlPlane {
-		n.ExtraMounts = []v1alpha4.Mount{{
-			HostPath:      filepath.Join(dir, auditPolicyFile),
-			ContainerPath: auditPolicyOnNode,
-			Readonly:      true,
-		}}
+		mounts = append(mounts, v1alpha4.Mount{HostPath: filepath.Join(b.dir, auditPolicyFile), ContainerPath: auditPolicyOnNode, Readonly: true})
 	}
-	return n
+	if m.Disk != "" {
+		add(filepath.Join("disks", m.host.Name), disksOnNode)
+	}
+	if m.Role.Kubernetes() && slices.Contains(b.Topology.Workloads, clusters.ExternalVolume) {
+		add("external", externalOnNode)
+	}
+	return mounts
+}
+
+// makeFolders makes what the members mount.
+func (b *boot) makeFolders() error {
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, auditPolicyFile), []byte(auditPolicy), 0o600); err != nil {
+		return err
+	}
+	for _, m := range b.placed(func(clusters.Role) bool { return true }) {
+		for _, mount := range b.mounts(m) {
+			if mount.Readonly {
+				continue
+			}
+			if err := os.MkdirAll(mount.HostPath, 0o700); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // statsPatch lets containerd 2.2 and later ask every shim for statistics each 10 s,
@@ -127,11 +178,59 @@ apiServer:
 `, auditPolicyOnNode, auditLogDir)
 }
 
-// argumentsPatch appends to kind's own arguments: a merge would replace the lists.
+// layoutPatches tell kubeadm about etcd servers and about the name of the API.
+func (b *boot) layoutPatches() []v1alpha4.PatchJSON6902 {
+	var cluster, join []string
+	if servers := b.cluster.With(clusters.EtcdServer); len(servers) > 0 {
+		cluster = append(cluster, operation("/etcd", map[string]any{"external": map[string]any{
+			"endpoints": clientURLs(servers), "caFile": etcdCA, "certFile": etcdClient, "keyFile": etcdClientKey,
+		}}))
+	}
+	if servers := b.cluster.With(clusters.EventsServer); len(servers) > 0 {
+		cluster = append(cluster, argument("apiServer", "etcd-servers-overrides", "/events#"+strings.Join(clientURLs(servers), ";")))
+	}
+	if host, _, err := net.SplitHostPort(b.cluster.Endpoint); err == nil {
+		cluster = append(cluster, operation("/apiServer/certSANs/-", host))
+		cluster = append(cluster, operation("/controlPlaneEndpoint", b.cluster.Endpoint))
+		join = append(join, operation("/discovery/bootstrapToken/apiServerEndpoint", b.cluster.Endpoint))
+	}
+	var patches []v1alpha4.PatchJSON6902
+	if len(cluster) > 0 {
+		patches = append(patches, kubeadmPatch("ClusterConfiguration", cluster))
+	}
+	if len(join) > 0 {
+		patches = append(patches, kubeadmPatch("JoinConfiguration", join))
+	}
+	return patches
+}
+
+// operation is a JSON patch that sets a value.
+func operation(path string, value any) string {
+	text, err := json.Marshal(map[string]any{"op": "add", "path": path, "value": value})
+	if err != nil {
+		panic(err) // strings, lists and maps of them cannot fail
+	}
+	return string(text)
+}
+
+// argument is a JSON patch that appends to kind's own arguments of a component: a merge
+// would replace the list.
+func argument(component, name, value string) string {
+	return operation("/"+component+"/extraArgs/-", map[string]any{"name": name, "value": value})
+}
+
+func kubeadmPatch(kind string, operations []string) v1alpha4.PatchJSON6902 {
+	return v1alpha4.PatchJSON6902{
+		Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: kind,
+		Patch: "[" + strings.Join(operations, ",\n") + "]",
+	}
+}
+
+// argumentsPatch has what every cluster is told.
 func argumentsPatch(profile clusters.Profile) v1alpha4.PatchJSON6902 {
 	var ops []string
 	add := func(component, name, value string) {
-		ops = append(ops, fmt.Sprintf(`{"op": "add", "path": "/%s/extraArgs/-", "value": {"name": %q, "value": %q}}`, component, name, value))
+		ops = append(ops, argument(component, name, value))
 	}
 	add("apiServer", "audit-policy-file", auditPolicyOnNode)
 	add("apiServer", "audit-log-path", clusters.AuditLog)
@@ -141,8 +240,5 @@ func argumentsPatch(profile clusters.Profile) v1alpha4.PatchJSON6902 {
 		add("apiServer", "default-unreachable-toleration-seconds", seconds)
 		add("controllerManager", "node-monitor-grace-period", profile.NodeMonitorGracePeriod.String())
 	}
-	return v1alpha4.PatchJSON6902{
-		Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "ClusterConfiguration",
-		Patch: "[" + strings.Join(ops, ",\n") + "]",
-	}
+	return kubeadmPatch("ClusterConfiguration", ops)
 }

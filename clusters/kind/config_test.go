@@ -1,6 +1,9 @@
 package kind
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -9,8 +12,13 @@ import (
 	"faultline/clusters"
 )
 
+// bootOf is a cluster of which nothing exists yet.
+func bootOf(t clusters.Topology, profile clusters.Profile) *boot {
+	return newBoot(Options{Topology: t, Timing: clusters.Timing{Profile: profile, Slack: 1}, Run: "test", Sequence: 1, Dir: "/private"}, nil)
+}
+
 func TestConfigureOrdersControlPlanesFirst(t *testing.T) {
-	config := configure(clusters.ThreeHostStacked(), clusters.FastProfile(), Machine{}, "/private")
+	config := bootOf(clusters.ThreeHostStacked(), clusters.FastProfile()).configure(Machine{})
 	var roles, hosts []string
 	for _, n := range config.Nodes {
 		roles = append(roles, string(n.Role))
@@ -28,8 +36,8 @@ func TestPatchesOnlyWhereNeeded(t *testing.T) {
 	everything := func(c *v1alpha4.Cluster) string {
 		return strings.Join(append(c.KubeadmConfigPatches, c.ContainerdConfigPatches...), "\n") + c.KubeadmConfigPatchesJSON6902[0].Patch
 	}
-	needy := everything(configure(clusters.SingleHostMinimal(), clusters.FastProfile(), Machine{CgroupV1: true, RestrictedCapabilities: true}, "/private"))
-	plain := everything(configure(clusters.SingleHostMinimal(), clusters.DocumentedProfile(), Machine{}, "/private"))
+	needy := everything(bootOf(clusters.SingleHostMinimal(), clusters.FastProfile()).configure(Machine{CgroupV1: true, RestrictedCapabilities: true}))
+	plain := everything(bootOf(clusters.SingleHostMinimal(), clusters.DocumentedProfile()).configure(Machine{}))
 	for _, patch := range []string{"failCgroupV1", "restrict_oom_score_adj", "node-monitor-grace-period", "maxContainerRestartPeriod", "default-unreachable-toleration-seconds"} {
 		if !strings.Contains(needy, patch) {
 			t.Errorf("%s lacks where it is needed", patch)
@@ -45,5 +53,75 @@ func TestPatchesOnlyWhereNeeded(t *testing.T) {
 		if !strings.Contains(both, `stats_collect_period = "10s"`) {
 			t.Error("containerd asks for statistics each second")
 		}
+	}
+}
+
+func TestLayoutPatches(t *testing.T) {
+	b := bootOf(clusters.ExternalEtcd(), clusters.FastProfile())
+	b.cluster.Nodes = []*clusters.Node{{Role: clusters.EtcdServer, Address: "10.0.0.1"}, {Role: clusters.EventsServer, Address: "10.0.0.2"}}
+	b.cluster.Endpoint = "api.test:6443"
+	patches := b.layoutPatches()
+	if len(patches) != 2 || patches[1].Kind != "JoinConfiguration" {
+		t.Fatalf("got %v", patches)
+	}
+	for _, want := range []string{`"endpoints":["https://10.0.0.1:2379"]`, `/events#https://10.0.0.2:2379`, `"value":"api.test"`, `"value":"api.test:6443"`} {
+		if !strings.Contains(patches[0].Patch, want) {
+			t.Errorf("%s lacks in %s", want, patches[0].Patch)
+		}
+	}
+	if plain := bootOf(clusters.ThreeHostStacked(), clusters.FastProfile()).layoutPatches(); len(plain) > 0 {
+		t.Errorf("kind's own layout is patched: %v", plain)
+	}
+}
+
+func TestFillNetwork(t *testing.T) {
+	manifest := "kind: Role\nname: {{ .PodSubnet }}\n---\napiVersion: apps/v1\nkind: DaemonSet\nspec:\n  template:\n    spec:\n      containers: [{name: agent}]\n"
+	filled, err := fillNetwork([]byte(manifest), "api:6443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"name: 10.244.0.0/16", "CONTROL_PLANE_ENDPOINT", "value: api:6443"} {
+		if !strings.Contains(string(filled), want) {
+			t.Errorf("%s lacks in %s", want, filled)
+		}
+	}
+}
+
+func TestHalvesOfANetwork(t *testing.T) {
+	subnet := netip.MustParsePrefix("172.21.0.0/16")
+	if lower, upper := lowerHalf(subnet).String(), upperHalf(subnet).String(); lower != "172.21.0.0/17" || upper != "172.21.128.0/17" {
+		t.Errorf("got %s and %s", lower, upper)
+	}
+}
+
+func TestIssuedCertificatesAreGoodForBothEnds(t *testing.T) {
+	ca, err := newAuthority("ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := ca.issue("n1", "n1", "10.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := tls.X509KeyPair(issued.certificate, issued.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.certificate)
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth} {
+		options := x509.VerifyOptions{Roots: pool, DNSName: "10.0.0.1", KeyUsages: []x509.ExtKeyUsage{usage}}
+		if _, err := loaded.Leaf.Verify(options); err != nil {
+			t.Error(err)
+		}
+	}
+	other, err := newAuthority("ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool = x509.NewCertPool()
+	pool.AddCert(other.certificate)
+	if _, err := loaded.Leaf.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil {
+		t.Error("a stranger's authority was accepted")
 	}
 }

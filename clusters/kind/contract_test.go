@@ -81,6 +81,7 @@ func TestCreateProvesItsShapeAndDeleteLeavesNothing(t *testing.T) {
 			t.Error("one node passed for five")
 		}
 	})
+	t.Run("what is left behind is noticed", func(t *testing.T) { testAsNew(t, c) })
 	t.Run("a cluster of the same name is left alone", func(t *testing.T) {
 		if _, err := kind.Create(t.Context(), o); err == nil || !strings.Contains(err.Error(), "left alone") {
 			t.Errorf("got %v", err)
@@ -127,5 +128,40 @@ func TestDeleteRefusesStrangers(t *testing.T) {
 	o := clustertest.Options(t, clusters.SingleHostMinimal())
 	if err := kind.Delete(t.Context(), o.Engine, "somebody-elses", o.Dir); err == nil {
 		t.Fatal("a cluster that is not ours was accepted")
+	}
+}
+
+// testAsNew leaves something behind, in each way that faults know, and takes it away.
+func testAsNew(t *testing.T, c *clusters.Cluster) {
+	if err := c.CheckAsNew(t.Context()); err == nil {
+		t.Error("a cluster that nobody remembers passed")
+	}
+	if err := c.Remember(t.Context(), "ignored"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := c.CheckAsNew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("verified in %s", time.Since(began))
+	kubectl := "kubectl --kubeconfig=/etc/kubernetes/admin.conf "
+	for reason, scripts := range map[string][2]string{
+		"configmaps default/left": {kubectl + "create configmap left", kubectl + "delete configmap left"},
+		" left":                   {kubectl + "create namespace left", kubectl + "delete namespace left"},
+		"rule in filter":          {"iptables -A INPUT -s 192.0.2.1 -j DROP", "iptables -D INPUT -s 192.0.2.1 -j DROP"},
+		"mount: /mnt":             {"mount -t tmpfs none /mnt", "umount /mnt"},
+		"armed fault":             {"mkdir -p /var/lib/faultline/left", "rm -r /var/lib/faultline"},
+		"queue":                   {"tc qdisc add dev eth0 root tbf rate 100mbit burst 32kbit latency 1s", "tc qdisc del dev eth0 root"},
+		"manifest":                {"touch /etc/kubernetes/manifests/left", "rm /etc/kubernetes/manifests/left"},
+	} {
+		run(t, c.Nodes[0], scripts[0])
+		if err := c.CheckAsNew(t.Context()); err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("got %v, want %q", err, reason)
+		}
+		run(t, c.Nodes[0], scripts[1])
+	}
+	run(t, c.Nodes[0], kubectl+"create namespace ignored")
+	if err := c.CheckAsNew(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -8,15 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/kind/pkg/cluster"
-	"sigs.k8s.io/kind/pkg/cluster/nodes"
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
 	"sigs.k8s.io/kind/pkg/exec"
 
@@ -36,7 +33,9 @@ type Options struct {
 	Run      string
 	Sequence int
 	// Dir is a private directory of the run: the kubeconfig goes there.
-	Dir      string
+	Dir string
+	// Logs is where the nodes' logs go when a cluster does not come up; empty: nowhere.
+	Logs     string
 	Progress *progress.Printer
 }
 
@@ -58,89 +57,65 @@ func Create(ctx context.Context, o Options) (*clusters.Cluster, error) {
 	}
 	name := ClusterName(o.Run, o.Sequence)
 	provider := cluster.NewProvider(o.Engine.ProviderOption())
-	if err := refuseForeign(provider, name); err != nil {
+	if err := refuseForeign(ctx, o.Engine, name); err != nil {
 		return nil, err
 	}
 	need := engine.Requirements{MemoryBytes: o.Topology.MemoryBytes(), DiskBytes: o.Topology.DiskBytes()}
 	if err := engine.Enough(ctx, o.Engine, need); err != nil {
 		return nil, fmt.Errorf("topology %s: %w", o.Topology.Name, err)
 	}
-	step := o.Progress.Step(fmt.Sprintf("cluster %s (%s)", name, o.Topology.Name), estimate(o.Topology))
-	c, err := create(ctx, provider, name, o)
+	b := newBoot(o, provider)
+	b.step = o.Progress.Step(fmt.Sprintf("cluster %s (%s)", name, o.Topology.Name), estimate(o.Topology))
+	err := b.run(ctx)
 	if err != nil {
-		err = fmt.Errorf("create cluster %s (%s): %w", name, o.Topology.Name, err)
-		if cleanErr := Delete(context.WithoutCancel(ctx), o.Engine, name, o.Dir); cleanErr != nil {
-			err = errors.Join(err, cleanErr)
-		}
+		err = errors.Join(fmt.Errorf("create cluster %s (%s): %w", name, o.Topology.Name, err), b.giveUp(ctx))
 	}
-	step.Done(err)
-	return c, err
+	b.step.Done(err)
+	return b.cluster, err
+}
+
+// giveUp removes what there is of the cluster, after saving why it failed.
+func (b *boot) giveUp(ctx context.Context) error {
+	var errs []error
+	if b.Logs != "" && ctx.Err() == nil {
+		dir := filepath.Join(b.Logs, "boot-"+b.name)
+		if err := b.saveLogs(ctx, dir); err != nil {
+			errs = append(errs, fmt.Errorf("not all logs of the nodes could be saved: %w", err))
+		}
+		errs = append(errs, fmt.Errorf("the nodes' logs are in %s", dir))
+	}
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(append(errs, b.cluster.Close(), Delete(ctx, b.Engine, b.name, b.Dir))...)
 }
 
 // estimate is what a cluster takes on two cores, from measurements.
 func estimate(t clusters.Topology) time.Duration {
-	return 25*time.Second + time.Duration(len(t.Members())-1)*15*time.Second
+	masters, workers := t.Count(clusters.ControlPlane), t.Count(clusters.Worker)
+	servers := len(t.Members()) - masters - workers
+	all := time.Duration(2+servers) * time.Second
+	if masters > 0 {
+		all += 20*time.Second + time.Duration(masters-1)*18*time.Second + time.Duration(workers)*9*time.Second
+	}
+	return all
 }
 
 // refuseForeign keeps us from taking over, or deleting, a cluster that exists.
-func refuseForeign(provider *cluster.Provider, name string) error {
-	names, err := provider.List()
+func refuseForeign(ctx context.Context, e *engine.Engine, name string) error {
+	exists, err := ClusterExists(ctx, e, name)
 	if err != nil {
-		return fmt.Errorf("list kind clusters: %w", err)
+		return fmt.Errorf("look for containers: %w", err)
 	}
-	if slices.Contains(names, name) {
+	if exists {
 		return fmt.Errorf("a cluster named %s exists already and is left alone; remove Faultline's clusters with: make clean", name)
 	}
 	return nil
 }
 
-func create(ctx context.Context, provider *cluster.Provider, name string, o Options) (*clusters.Cluster, error) {
-	dir := filepath.Join(o.Dir, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, auditPolicyFile), []byte(auditPolicy), 0o600); err != nil {
-		return nil, err
-	}
-	if err := ensureNetwork(ctx, o.Engine, o.Run); err != nil {
-		return nil, err
-	}
-	machine, err := examine()
-	if err != nil {
-		return nil, err
-	}
-	kubeconfig := filepath.Join(dir, "kubeconfig")
-	err = interruptible(ctx, o.Engine, name, dir, func() error {
-		return provider.Create(name,
-			cluster.CreateWithV1Alpha4Config(configure(o.Topology, o.Timing.Profile, machine, dir)),
-			cluster.CreateWithNodeImage(o.Images.Node),
-			cluster.CreateWithKubeconfigPath(kubeconfig),
-		)
-	})
-	if err != nil {
-		return nil, withOutput(err)
-	}
-	c, err := discover(provider, name, o)
-	if err != nil {
-		return nil, err
-	}
-	c.Kubeconfig = kubeconfig
-	if err := c.Connect(Shell(o.Engine)); err != nil {
-		return nil, err
-	}
-	if err := loadImage(ctx, o.Engine, provider, name, o.Images.Workload); err != nil {
-		return nil, err
-	}
-	if err := allowWorkloads(ctx, c); err != nil {
-		return nil, err
-	}
-	wait, cancel := context.WithTimeout(ctx, time.Duration(o.Timing.Slack*float64(4*time.Minute)))
-	defer cancel()
-	return c, c.AwaitShape(wait)
-}
-
 // withOutput adds what the failed command said, which kind keeps to itself.
 func withOutput(err error) error {
+	if err == nil {
+		return nil
+	}
 	if failed := exec.RunErrorForError(err); failed != nil {
 		output := strings.TrimSpace(string(failed.Output))
 		return fmt.Errorf("%w: %s", err, output[max(0, len(output)-2000):])
@@ -185,52 +160,7 @@ func interruptible(ctx context.Context, e *engine.Engine, name, dir string, crea
 	}
 }
 
-// discover finds the containers of the cluster and which member each of them is.
-func discover(provider *cluster.Provider, name string, o Options) (*clusters.Cluster, error) {
-	containers, err := provider.ListNodes(name)
-	if err != nil {
-		return nil, fmt.Errorf("list the nodes of %s: %w", name, err)
-	}
-	c := &clusters.Cluster{
-		Name: name, Run: o.Run, Topology: o.Topology, Timing: o.Timing,
-		Kubernetes: o.Images.KubernetesVersion, Etcd: o.Images.EtcdVersion,
-	}
-	byName := map[string]nodes.Node{}
-	for _, n := range containers {
-		byName[n.String()] = n
-		role, err := n.Role()
-		if err != nil {
-			return nil, err
-		}
-		if role == "external-load-balancer" {
-			address, _, err := n.IP()
-			if err != nil {
-				return nil, err
-			}
-			c.Balancer = &clusters.Endpoint{Name: clusters.LoadBalancerVantage, Address: address + ":6443"}
-		}
-	}
-	numbers := map[clusters.Role]int{}
-	for _, m := range placed(o.Topology) {
-		numbers[m.Role]++
-		node := nodeName(name, m.Role, numbers[m.Role])
-		container, ok := byName[node]
-		if !ok {
-			return nil, fmt.Errorf("kind made no node %s", node)
-		}
-		address, _, err := container.IP()
-		if err != nil {
-			return nil, fmt.Errorf("address of %s: %w", node, err)
-		}
-		c.Nodes = append(c.Nodes, &clusters.Node{
-			Name: node, Host: m.host, Role: m.Role, Address: address,
-			Power: powerOf(o.Engine.Name(), networkName(o.Run), node, address),
-		})
-	}
-	return c, nil
-}
-
-// nodeName is kind's name for the n-th node of a role.
+// nodeName is kind's name for the n-th node of a role, and ours for servers.
 func nodeName(cluster string, role clusters.Role, n int) string {
 	if n == 1 {
 		return fmt.Sprintf("%s-%s", cluster, role)
@@ -238,8 +168,13 @@ func nodeName(cluster string, role clusters.Role, n int) string {
 	return fmt.Sprintf("%s-%s%d", cluster, role, n)
 }
 
+// loadTime limits how long a node takes to get a small image.
+const loadTime = 2 * time.Minute
+
 // loadImage puts an image of this machine's engine into every node.
 func loadImage(ctx context.Context, e *engine.Engine, provider *cluster.Provider, name, image string) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTime)
+	defer cancel()
 	archive, err := e.Run(ctx, "save", image)
 	if err != nil {
 		return fmt.Errorf("save image %s: %w", image, err)
@@ -251,10 +186,11 @@ func loadImage(ctx context.Context, e *engine.Engine, provider *cluster.Provider
 	var group errgroup.Group
 	for _, n := range list {
 		group.Go(func() error {
-			if err := nodeutils.LoadImageArchive(n, bytes.NewReader(archive)); err != nil {
-				return fmt.Errorf("load image %s into %s: %w", image, n, err)
-			}
-			return nil
+			// kind has restarted containerd, which may not listen yet.
+			what := fmt.Sprintf("image %s to be loaded into %s", image, n)
+			return clusters.Await(ctx, 200*time.Millisecond, what, func(context.Context) error {
+				return withOutput(nodeutils.LoadImageArchive(n, bytes.NewReader(archive)))
+			})
 		})
 	}
 	return group.Wait()

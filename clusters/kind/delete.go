@@ -22,8 +22,10 @@ func Delete(ctx context.Context, e *engine.Engine, name, dir string) error {
 	if !strings.HasPrefix(name, prefix) {
 		return fmt.Errorf("cluster %s is not Faultline's and is left alone", name)
 	}
-	if err := removeContainers(ctx, e, kindLabel+"="+name); err != nil {
-		return fmt.Errorf("delete cluster %s: %w", name, err)
+	for _, label := range []string{kindLabel, clusterLabel} {
+		if err := removeContainers(ctx, e, label+"="+name); err != nil {
+			return fmt.Errorf("delete cluster %s: %w", name, err)
+		}
 	}
 	return os.RemoveAll(filepath.Join(dir, name))
 }
@@ -51,10 +53,34 @@ func Clean(ctx context.Context, e *engine.Engine, say func(format string, args .
 	return errors.Join(errs...)
 }
 
-// Exists tells whether there is a node container of that very name.
+// removeContainer removes one container of the cluster by its full name.
+func (b *boot) removeContainer(ctx context.Context, name string) error {
+	if _, err := b.Engine.Run(ctx, "rm", "-f", "-v", name); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// ClusterExists tells whether there is any container of a cluster of that name.
+func ClusterExists(ctx context.Context, e *engine.Engine, name string) (bool, error) {
+	for _, label := range []string{kindLabel, clusterLabel} {
+		ids, err := list(ctx, e, "ps", "-aq", "--filter", "label="+label+"="+name)
+		if err != nil || len(ids) > 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// Exists tells whether there is a container of a cluster of that very name.
 func Exists(ctx context.Context, e *engine.Engine, node string) (bool, error) {
-	names, err := list(ctx, e, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+kindLabel)
-	return slices.Contains(names, node), err
+	for _, label := range []string{kindLabel, clusterLabel} {
+		names, err := list(ctx, e, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+label)
+		if err != nil || slices.Contains(names, node) {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 func removeContainers(ctx context.Context, e *engine.Engine, label string) error {

@@ -3,6 +3,7 @@ package kind
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -46,23 +47,44 @@ func ensureNetwork(ctx context.Context, e *engine.Engine, run string) error {
 
 // createNetwork lets the engine choose a free subnet and then names that subnet:
 // only on a network with a subnet of ours can a node that was off be given its
-// old address again.
+// old address again. The engine gives away the lower half only; the upper half
+// is for addresses that move.
 func createNetwork(ctx context.Context, e *engine.Engine, name, run string) error {
 	label := runLabel + "=" + run
 	if _, err := e.Run(ctx, "network", "create", "--label", label, name); err != nil {
 		return err
 	}
-	out, err := e.Run(ctx, "network", "inspect", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", name)
+	subnet, err := subnetOf(ctx, e, name)
 	if err != nil {
 		return err
-	}
-	subnets := strings.Fields(string(out))
-	if len(subnets) == 0 {
-		return fmt.Errorf("network %s has no subnet", name)
 	}
 	if _, err := e.Run(ctx, "network", "rm", name); err != nil {
 		return err
 	}
-	_, err = e.Run(ctx, "network", "create", "--label", label, "--subnet", subnets[0], name)
+	_, err = e.Run(ctx, "network", "create", "--label", label, "--subnet", subnet.String(), "--ip-range", lowerHalf(subnet).String(), name)
 	return err
+}
+
+// subnetOf is the IPv4 subnet of a network.
+func subnetOf(ctx context.Context, e *engine.Engine, network string) (netip.Prefix, error) {
+	out, err := e.Run(ctx, "network", "inspect", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{end}}", network)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("subnet of network %s: %w", network, err)
+	}
+	for _, text := range strings.Fields(string(out)) {
+		if subnet, err := netip.ParsePrefix(text); err == nil && subnet.Addr().Is4() {
+			return subnet.Masked(), nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("network %s has no IPv4 subnet", network)
+}
+
+func lowerHalf(subnet netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(subnet.Addr(), subnet.Bits()+1)
+}
+
+func upperHalf(subnet netip.Prefix) netip.Prefix {
+	bytes := subnet.Addr().As4()
+	bytes[subnet.Bits()/8] |= 0x80 >> (subnet.Bits() % 8)
+	return netip.PrefixFrom(netip.AddrFrom4(bytes), subnet.Bits()+1)
 }

@@ -11,14 +11,16 @@ import (
 // (on-failure) does not bring it back.
 //
 // On gives it its old address first: the engine hands out addresses in the
-// order of starting, and etcd's members know each other by address.
-func powerOf(engine, network, node, address string) clusters.Power {
+// order of starting, and etcd's members know each other by address. The alias, if
+// there is one, is a name in the network's DNS.
+func powerOf(engine, network, node, address, alias string) clusters.Power {
 	return clusters.Power{
 		Off:    []string{engine, "kill", node},
-		On:     []string{"sh", "-c", powerOn, "faultline", engine, node, network, address},
+		On:     []string{"sh", "-c", powerOn, "faultline", engine, node, network, address, alias},
 		Freeze: []string{engine, "pause", node},
 		Thaw:   []string{"sh", "-c", thaw, "faultline", engine, node},
 		Status: []string{engine, "inspect", "--format", "{{.State.Status}}", node},
+		Cores:  []string{"sh", "-c", moveToCores, "faultline", engine, node},
 	}
 }
 
@@ -31,11 +33,22 @@ echo "$names" | grep -qxF "$2" || exit 0
 // powerOn does nothing to a node that is on.
 const powerOn = unlessGone + `[ "$("$1" inspect --format '{{.State.Running}}' "$2")" = false ] || exit 0
 "$1" network disconnect --force "$3" "$2" || true
-"$1" network connect --ip "$4" "$3" "$2"
+"$1" network connect --ip "$4" ${5:+--alias "$5"} "$3" "$2"
 "$1" start "$2"
 `
 
 // thaw does nothing to a node that is not frozen.
 const thaw = unlessGone + `[ "$("$1" inspect --format '{{.State.Status}}' "$2")" = paused ] || exit 0
 "$1" unpause "$2"
+`
+
+// moveToCores gives the node $2 the cores $3. With cgroup v1 a group's cores have to
+// contain those of the groups in it: the node gets all cores for a moment, its inner
+// groups widen from the outside in and narrow from the inside out.
+const moveToCores = unlessGone + `all=0-$(($(nproc --all) - 1))
+"$1" update --cpuset-cpus "$all" "$2" > /dev/null
+"$1" exec "$2" sh -c 'cd /sys/fs/cgroup/cpuset 2> /dev/null || exit 0
+find . -mindepth 1 -type d | while read -r group; do echo "$1" > "$group/cpuset.cpus"; done
+find . -mindepth 1 -depth -type d | while read -r group; do echo "$2" > "$group/cpuset.cpus"; done' sh "$all" "$3"
+"$1" update --cpuset-cpus "$3" "$2" > /dev/null
 `

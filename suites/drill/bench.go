@@ -108,7 +108,7 @@ func (b *Bench) acquire(ctx context.Context, name string) (*clusters.Cluster, er
 		return nil, err
 	}
 	if b.cluster != nil && b.cluster.Topology.Name == name && b.spoiled == "" {
-		err := b.cluster.CheckShape(ctx)
+		err := b.cluster.CheckAsNew(ctx)
 		if err == nil {
 			return b.cluster, nil
 		}
@@ -127,7 +127,7 @@ func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*cluste
 	b.clusters++
 	c, err := kind.Create(ctx, kind.Options{
 		Topology: topology, Timing: b.Timing, Engine: b.Engine, Images: b.Images, Run: b.Dir.Run,
-		Sequence: ginkgo.GinkgoParallelProcess()*100 + b.clusters, Dir: b.Dir.State, Progress: b.Progress,
+		Sequence: ginkgo.GinkgoParallelProcess()*100 + b.clusters, Dir: b.Dir.State, Logs: b.Dir.Results, Progress: b.Progress,
 	})
 	if err != nil {
 		return nil, err
@@ -139,6 +139,9 @@ func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*cluste
 	b.workload, err = probe.Deploy(ctx, c, probe.WorkloadOptions{Image: b.Images.Workload})
 	if err == nil {
 		err = b.furnish(ctx, c)
+	}
+	if err == nil {
+		err = c.Remember(ctx, probe.Namespaces()...)
 	}
 	step.Done(err)
 	if err != nil {

@@ -82,34 +82,40 @@ func (d *Drill) evidenceSources() []evidenceSource {
 		{"samples.jsonl", d.samples},
 	}
 	for _, n := range d.Nodes {
-		components := []clusters.Component{clusters.Kubelet, clusters.ContainerRuntime}
-		if n.Role == clusters.ControlPlane {
-			components = append(components, clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager)
-		}
-		for _, component := range components {
-			i := clusters.Instance{Component: component, Node: n}
+		for _, i := range instancesOn(n) {
 			sources = append(sources, evidenceSource{
-				n.Name + "/" + string(component) + ".log",
+				n.Name + "/" + i.Name() + ".log",
 				func(ctx context.Context) ([]byte, error) { return i.Log(ctx, evidenceLines) },
 			})
 		}
-		sources = append(sources, evidenceSource{n.Name + "/containers.txt", func(ctx context.Context) ([]byte, error) {
-			return n.Exec(ctx, "crictl", "ps", "-a")
-		}})
+		if n.Role.Kubernetes() {
+			sources = append(sources, evidenceSource{n.Name + "/containers.txt", func(ctx context.Context) ([]byte, error) {
+				return n.Exec(ctx, "crictl", "ps", "-a")
+			}})
+		}
 	}
 	return sources
 }
 
+// instancesOn lists everything on a node that has a log.
+func instancesOn(n *clusters.Node) clusters.Instances {
+	var all clusters.Instances
+	for _, component := range clusters.Components {
+		all = append(all, n.Instances(component)...)
+	}
+	return all
+}
+
 func (d *Drill) memberTable(ctx context.Context) ([]byte, error) {
 	var table bytes.Buffer
-	for _, m := range d.EtcdMembers() {
+	for _, m := range append(d.EtcdMembers(), d.EventsMembers()...) {
 		status, err := d.EtcdStatus(ctx, m)
 		if err != nil {
-			fmt.Fprintf(&table, "%s: %v\n", m.Node.Name, err)
+			fmt.Fprintf(&table, "%s: %v\n", m.Unique(), err)
 			continue
 		}
 		fmt.Fprintf(&table, "%s: id %x leader %x term %d revision %d db %d bytes errors %v\n",
-			m.Node.Name, status.ID, status.Leader, status.Term, status.Revision, status.DBBytes, status.Errors)
+			m.Unique(), status.ID, status.Leader, status.Term, status.Revision, status.DBBytes, status.Errors)
 	}
 	return table.Bytes(), nil
 }

@@ -14,11 +14,6 @@ import (
 	"faultline/reports/record"
 )
 
-// Host lists the nodes of a host.
-func (d *Drill) Host(name string) []*clusters.Node {
-	return slices.DeleteFunc(slices.Clone(d.Nodes), func(n *clusters.Node) bool { return n.Host != name })
-}
-
 // Survivors lists the nodes that run workloads on other hosts.
 func (d *Drill) Survivors(lost string) []*clusters.Node {
 	return slices.DeleteFunc(d.WorkloadNodes(), func(n *clusters.Node) bool { return n.Host == lost })
@@ -118,7 +113,7 @@ func (e *notReadyExpectation) marked(ctx context.Context, d *Drill) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range d.Nodes {
+	for _, n := range slices.Concat(Masters(d.Nodes), Workers(d.Nodes)) {
 		if lost := slices.Contains(e.nodes, n); lost == ready[n.Name] {
 			return fmt.Errorf("node %s: lost %t, ready %t", n.Name, lost, ready[n.Name])
 		}

@@ -28,6 +28,7 @@ var verbs = []verb{
 	{"topologies", "list every documented layout", topologies},
 	{"up", "create a cluster of the layout TOPOLOGY and keep it", up},
 	{"down", "end the cluster that up created", down},
+	{"bench", "measure how layouts come up, beside plain kind", benchTopologies},
 	{"doctor", "check this machine", doctor},
 	{"images", "pull or build the images", prepareImages},
 	{"compiler", "make sure that the race detector finds a C compiler", compiler},

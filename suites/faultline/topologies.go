@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -19,25 +20,85 @@ import (
 // topologies lists every documented layout.
 func topologies(context.Context) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "TOPOLOGY\tHOSTS\tSINGLE POINTS OF FAILURE\tMEMORY\tSOURCE")
+	fmt.Fprintln(out, "TOPOLOGY\tHOSTS AND MEMBERS\tDISKS\tSINGLE POINTS OF FAILURE\tMEMORY\tSOURCE")
 	for _, t := range clusters.Documented() {
 		points := strings.Join(t.SinglePoints(), ", ")
-		fmt.Fprintf(out, "%s\t%s\t%s\t%.1f GiB\t%s\n", t.Name, hostsText(t), points, float64(t.MemoryBytes())/(1<<30), t.Source)
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.1f GiB\t%s\n", t.Name, hostsText(t), orNone(disksText(t)), orNone(points),
+			float64(t.MemoryBytes())/(1<<30), t.Source)
 	}
 	return out.Flush()
 }
 
-// hostsText tells which members are on which host.
-func hostsText(t clusters.Topology) string {
-	var hosts []string
-	for _, h := range t.Hosts {
-		var roles []string
-		for _, m := range h.Members {
-			roles = append(roles, string(m.Role))
-		}
-		hosts = append(hosts, h.Name+": "+strings.Join(roles, " + "))
+func orNone(text string) string {
+	if text == "" {
+		return "-"
 	}
-	return strings.Join(hosts, "; ")
+	return text
+}
+
+// hostsText tells which members are on which host; hosts that are alike share a place.
+func hostsText(t clusters.Topology) string {
+	var names, contents []string
+	for _, h := range t.Hosts {
+		content := membersText(t, h)
+		if n := len(contents) - 1; n >= 0 && contents[n] == content {
+			names[n] += "," + h.Name
+			continue
+		}
+		names, contents = append(names, h.Name), append(contents, content)
+	}
+	for n, content := range contents {
+		contents[n] = names[n] + ": " + content
+	}
+	return strings.Join(contents, "; ")
+}
+
+// membersText counts the members of each kind on a host.
+func membersText(t clusters.Topology, h clusters.Host) string {
+	var kinds []string
+	counts := map[string]int{}
+	for _, m := range h.Members {
+		kind := string(m.Role)
+		if m.Components != nil {
+			kind += " (" + componentsText(t.Components(m)) + ")"
+		}
+		if counts[kind]++; counts[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
+	}
+	for n, kind := range kinds {
+		if counts[kind] > 1 {
+			kinds[n] = fmt.Sprintf("%d %s", counts[kind], kind)
+		}
+	}
+	return strings.Join(kinds, " + ")
+}
+
+func componentsText(components []clusters.Component) string {
+	var texts []string
+	counts := map[clusters.Component]int{}
+	for _, c := range components {
+		counts[c]++
+	}
+	for _, c := range slices.Compact(slices.Clone(components)) {
+		texts = append(texts, fmt.Sprintf("%d %s", counts[c], c))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// disksText tells the disks of each host.
+func disksText(t clusters.Topology) string {
+	var disks []string
+	for _, h := range t.Hosts {
+		for _, d := range h.Disks {
+			text := h.Name + "/" + d.Name
+			if d.Mirrored {
+				text += " (mirror of 2)"
+			}
+			disks = append(disks, text)
+		}
+	}
+	return strings.Join(disks, ", ")
 }
 
 // upRun is the run of the one cluster that a person keeps.
@@ -75,14 +136,14 @@ func up(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, kind.DeleteNetwork(context.WithoutCancel(ctx), e, upRun), os.RemoveAll(state))
 	}
-	describe(c)
+	describe(e, c)
 	return c.Close()
 }
 
 // refuseSecond keeps the cluster that is up already.
 func refuseSecond(ctx context.Context, e *engine.Engine) error {
 	name := kind.ClusterName(upRun, 1)
-	exists, err := kind.Exists(ctx, e, name+"-control-plane")
+	exists, err := kind.ClusterExists(ctx, e, name)
 	if err == nil && exists {
 		err = fmt.Errorf("cluster %s is up already; end it first, with: make down", name)
 	}
@@ -90,14 +151,20 @@ func refuseSecond(ctx context.Context, e *engine.Engine) error {
 }
 
 // describe tells a person what there is and how to reach it.
-func describe(c *clusters.Cluster) {
+func describe(e *engine.Engine, c *clusters.Cluster) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "NODE\tHOST\tROLE\tADDRESS")
 	for _, n := range c.Nodes {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", n.Name, n.Host, n.Role, n.Address)
 	}
 	_ = out.Flush()
-	fmt.Printf("\nexport KUBECONFIG=%s\nend it with: make down\n", c.Kubeconfig)
+	if c.Kubeconfig != "" {
+		fmt.Printf("\nexport KUBECONFIG=%s\n", c.Kubeconfig)
+	} else {
+		member := c.EtcdMembers()[0].Node
+		fmt.Printf("\netcd alone; ask it with: %s\n", strings.Join(kind.EtcdctlCommand(e, member, "member", "list", "-w", "table"), " "))
+	}
+	fmt.Println("end it with: make down")
 }
 
 // down ends what up created.

@@ -39,6 +39,7 @@ type door struct {
 	// balancer one connection would show one API server only.
 	width     int
 	transport func() (*http.Transport, error)
+	dial      func(*net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // doorsOf lists the ways to the cluster's API, its front first. A cluster
@@ -62,6 +63,7 @@ func doorTo(c *clusters.Cluster, e clusters.Endpoint) door {
 	return door{
 		vantage: e.Name, address: e.Address, width: 1,
 		transport: func() (*http.Transport, error) { return c.Transport(e) },
+		dial:      e.Dial,
 	}
 }
 
@@ -83,7 +85,7 @@ func (d door) open(timeout time.Duration) (*caller, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open a way to the API at %s: %w", d.vantage, err)
 		}
-		t.DialContext = (&net.Dialer{Timeout: silence}).DialContext
+		t.DialContext = d.dial(&net.Dialer{Timeout: silence})
 		t.TLSHandshakeTimeout = silence
 		t.DisableCompression = true
 		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence}

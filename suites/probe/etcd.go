@@ -59,7 +59,7 @@ func (e *EtcdLeaders) asking(c *clusters.Cluster, member clusters.Instance) func
 			e.apply(asked, "", clusters.EtcdMember{})
 			return failed(err)
 		}
-		e.apply(asked, member.Node.Name, status)
+		e.apply(asked, member.Unique(), status)
 		return up
 	}
 }

@@ -199,7 +199,7 @@ func (s *Set) addLeases(doors []door) (err error) {
 func (s *Set) addEtcd(c *clusters.Cluster) {
 	s.etcd = newEtcdLeaders(s.clock)
 	for _, member := range c.EtcdMembers() {
-		s.add(NewTimeline("etcd", member.Node.Name, etcdInterval), s.etcd.asking(c, member))
+		s.add(NewTimeline("etcd", member.Unique(), etcdInterval), s.etcd.asking(c, member))
 	}
 }
 

@@ -29,6 +29,12 @@ const flowSchema = "faultline-probe"
 // ledgerNamespace keeps the ledger's many objects away from those that are read.
 func ledgerNamespace(namespace string) string { return namespace + "-ledger" }
 
+// Namespaces are those of the probes of every cluster.
+func Namespaces() []string {
+	ns := Options{}.withDefaults().Namespace
+	return []string{ns, ledgerNamespace(ns)}
+}
+
 // furnish creates what the probes ask for. What exists already is kept.
 func (s *Set) furnish(ctx context.Context, client kubernetes.Interface) error {
 	ns := s.opts.Namespace

@@ -1,9 +1,10 @@
 // Command workload is what the experiments run in their pods: an HTTP server
-// that says which pod it is, a heartbeat, and a client that samples other
-// services from inside the cluster.
+// that says which pod it is, a heartbeat, a client that samples other services
+// from inside the cluster, and a client of a database outside of it.
 //
 //	workload serve [-listen :8080] [-target name=url]... [-interval 50ms] [-timeout 1s]
 //	workload heartbeat [-file path] [-interval 1s]
+//	workload database -url https://host:2379 [-server-name name] [-certs folder]
 //
 // It needs nothing but the standard library and fits into an empty image.
 package main
@@ -27,13 +28,15 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to do: serve or heartbeat")
+		return fmt.Errorf("say what to do: serve, heartbeat or database")
 	}
 	switch args[0] {
 	case "serve":
 		return serve(ctx, args[1:])
 	case "heartbeat":
 		return heartbeat(ctx, args[1:])
+	case "database":
+		return useDatabase(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown command %q: it is serve or heartbeat", args[0])
+	return fmt.Errorf("unknown command %q: it is serve, heartbeat or database", args[0])
 }

@@ -200,7 +200,7 @@ func (b *Builder) nodeFiles(ctx context.Context, programs map[string]string) ([]
 	}
 	for dir, names := range map[string][]string{
 		"usr/bin/":       {"kubeadm", "kubelet", "kubectl"},
-		"usr/local/bin/": {"containerd", "containerd-shim-runc-v2", "ctr", "crictl", "etcdctl", "etcdutl"},
+		"usr/local/bin/": {"containerd", "containerd-shim-runc-v2", "ctr", "crictl", "etcd", "etcdctl", "etcdutl"},
 		"opt/cni/bin/":   {"bridge", "host-local", "loopback", "portmap", "ptp"},
 	} {
 		for _, name := range names {

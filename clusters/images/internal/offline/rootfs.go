@@ -14,10 +14,12 @@ import (
 )
 
 // packages of the root filesystem, beyond the distribution's minimum: what
-// kind's base image has, runc, and HAProxy for the load balancer.
+// kind's base image has, runc, HAProxy for load balancers, keepalived for the
+// address that two of them share, and btrfs for mirrored disks.
 var packages = []string{
 	"systemd", "dbus", "conntrack", "ebtables", "iptables", "ipset", "nftables", "iproute2", "ethtool", "util-linux", "mount", "kmod",
 	"libseccomp2", "pigz", "e2fsprogs", "bash", "ca-certificates", "curl", "jq", "procps", "runc", "haproxy",
+	"keepalived", "btrfs-progs",
 }
 
 // mirror is where the distribution's packages come from.
