@@ -56,15 +56,15 @@ func (c *Cluster) checkNodeConnections(ctx context.Context, n *Node) error {
 
 // talkers are the API's clients on a node.
 func (c *Cluster) talkers(n *Node) []talker {
-	front := c.FrontName()
-	all := []talker{{"kubelet", "/etc/kubernetes/kubelet.conf", []string{front}}}
+	front := []string{c.FrontName(), c.Front().Address}
+	all := []talker{{"kubelet", "/etc/kubernetes/kubelet.conf", slices.Clone(front)}}
 	own := n.Instances(APIServer)
 	if len(own) > 0 {
 		all[0].servers = append(all[0].servers, own[0].endpoint().Address)
 	}
 	for _, component := range []Component{Scheduler, ControllerManager} {
 		for at, i := range n.Instances(component) {
-			t := talker{i.Name(), i.Kubeconfig(), []string{front}}
+			t := talker{i.Name(), i.Kubeconfig(), front}
 			if len(own) > 0 {
 				t.servers = []string{own[min(at, len(own)-1)].endpoint().Address}
 			}

@@ -92,7 +92,7 @@ func TestDiskContract(t *testing.T) {
 	t.Run("the node undoes it itself", func(t *testing.T) {
 		for _, f := range []Fault{FailDevice(one.Node, 0), FailDevice(mirrored.Node, 0), FillDisk(one.Node, 0), ThrottleDisk(mirrored.Node, 256<<10)} {
 			node := f.parts[0].node
-			i := landDisk(t, c, f.WithTTL(15*time.Second))
+			i := landDisk(t, c, f.WithTTL(10*time.Second))
 			within := time.Until(i.Deadline()) + 20*time.Second
 			eventually(t, "a whole disk after "+f.String(), within, node.Instances(clusters.Etcd)[0], func(ctx context.Context, member clusters.Instance) error {
 				return member.Node.CheckDisk(ctx)
@@ -130,6 +130,16 @@ func healDisk(t *testing.T, i *Injection) {
 	}
 	t.Logf("%s: undone in %s, healed after %s", i.Fault, undone, i.Instants().Healed.Sub(start))
 	for _, p := range i.Fault.parts {
-		eventually(t, "a clean node", 5*time.Second, clusters.Instance{Component: clusters.Etcd, Node: p.node}, clean)
+		eventually(t, "a clean node", 5*time.Second, clusters.Instance{Component: clusters.Etcd, Node: p.node}, unarmed)
 	}
+}
+
+// unarmed says that nothing of a fault is on the node.
+func unarmed(ctx context.Context, i clusters.Instance) error {
+	out, err := i.Node.Exec(ctx, "sh", "-c", `systemctl list-units --all --plain --no-legend 'faultline-undo-*' 'faultline-hold-*'
+find /var/lib/faultline 2>/dev/null || true`)
+	if left := strings.TrimSpace(string(out)); err == nil && left != "" {
+		err = fmt.Errorf("left on %s: %s", i.Node.Name, left)
+	}
+	return err
 }

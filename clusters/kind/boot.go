@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,9 @@ func newBoot(o Options, provider *cluster.Provider) *boot {
 	}
 }
 
+// shapePoll is how often a new cluster is looked at.
+const shapePoll = 250 * time.Millisecond
+
 // run does everything in order.
 func (b *boot) run(ctx context.Context) error {
 	if err := storageSupport(ctx, b.Engine, b.Images.Node, b.Topology); err != nil {
@@ -67,10 +71,21 @@ func (b *boot) run(ctx context.Context) error {
 	if err := start(ctx); err != nil {
 		return err
 	}
-	b.step.Update("proving the shape")
-	wait, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(4*time.Minute)))
+	return b.proveShape(ctx)
+}
+
+// proveShape waits for the shape and shows what is still missing.
+func (b *boot) proveShape(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(4*time.Minute)))
 	defer cancel()
-	return b.cluster.AwaitShape(wait)
+	return clusters.Await(ctx, shapePoll, "the shape of "+b.name, func(ctx context.Context) error {
+		err := b.cluster.CheckShape(ctx)
+		if err != nil {
+			reason, _, _ := strings.Cut(err.Error(), "\n")
+			b.step.Update(fmt.Sprintf("proving the shape: %.120s", reason))
+		}
+		return err
+	})
 }
 
 // startEtcd brings up a cluster that is etcd and nothing else.

@@ -8,7 +8,9 @@
 #
 # Mounts and loop devices end with the node's container: nothing else holds them. What
 # has to outlive it, and what the nodes of the host have to agree on, are files in
-# /faultline/disks: the images, <disk>-<n>.failed, <disk>.throttle.
+# /faultline/disks: the images; <disk>-<n>.failed while the device has failed; <disk>.throttle
+# with the limit; <disk>.mirror once btrfs has been made; <disk>.changed, which systemd
+# watches on every node of the host, after a device has become another one.
 set -eu
 
 shared=/faultline/disks
@@ -26,8 +28,8 @@ failed() { [ -e "$shared/$DISK-$1.failed" ]; }
 # top is where the filesystem is mounted that holds the data.
 top() { if mirrored; then echo "/faultline/device/$DISK"; else device 0; fi; }
 
-# lock keeps the nodes of the host apart. Reading a file system that hangs is not among
-# what is locked, so a holder ends.
+# lock keeps the nodes of the host apart. The longest that it is held is for the rebuild of
+# a mirror.
 lock() {
   exec 9<"$shared"
   flock -w 45 9 || die "another command holds the disks of this host"
@@ -132,6 +134,7 @@ present() { [ -n "$(mounted "$(top)")" ] || die "the disk $DISK is not mounted";
 # up makes everything as it should be, whatever is there already: at each boot, and when
 # another node of the host has replaced a device.
 up() {
+  guard
   for n in $(numbers); do
     [ -e "$(image "$n")" ] || create "$(image "$n")"
     # A failed device that is there is left alone.
@@ -162,18 +165,27 @@ assemble() {
   exec 6>&- 7>&-
 }
 
+# guard makes sure that etcd finds either its own directory or one that it cannot write: in
+# an empty one it would start anew.
+guard() {
+  case "$(mounted "$data")" in
+    *" /$member "* | *" tmpfs") ;;
+    *) mkdir -p "$data" && mount -t tmpfs -o ro,size=4k guard "$data" ;;
+  esac
+}
+
 # offer mounts the member's directory where etcd keeps its data. An etcd that has another
 # one open, of a device that is gone, has to start again.
 offer() {
   if [ "$(source_of "$data")" = "$(source_of "$(top)")" ]; then return; fi
   [ -d "$(top)/$member" ] || mkdir -m 700 "$(top)/$member"
-  mkdir -p "$data"
+  again=
   if [ "$(mounted "$data" | cut -d' ' -f2)" = "/$member" ]; then
     umount -l "$data"
     again=yes
   fi
   mount --bind "$(top)/$member" "$data"
-  [ -z "${again:-}" ] || pkill -KILL -x etcd || true
+  [ -z "$again" ] || pkill -KILL -x etcd || true
 }
 
 # shut_down ends ext4 on the device $1 without writing anything more (EXT4_IOC_SHUTDOWN
@@ -226,26 +238,30 @@ replace() {
   create "$new"
   insert "$new" "$(device "$1").new"
   attach "$(device "$1").new/device" 6
-  resize max 2>/dev/null || true # a device that was missing at the last boot cannot grow
+  resize max || true # a device that was missing at the last boot cannot grow
   # -r: read the old one only where the other does not do.
   btrfs replace start -B -f -r -K $(($1 + 1)) "$loop" "$(top)" >/dev/null
   exec 6>&-
   mv "$new" "$(image "$1")"
-  changed "$1"
   insert "$(image "$1")" "$(device "$1")"
   withdraw "$(device "$1").new"
-  resize max
+  resize max || die "the mirror $DISK cannot grow for its rebuild"
   # A mirror that was mounted with one device wrote what was new to that only.
   btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft "$(top)" >/dev/null
-  resize "$BYTES"
+  # Chunks that are half empty may be in the way.
+  resize "$BYTES" || btrfs balance start -dusage=90 -musage=90 "$(top)" >/dev/null
+  resize "$BYTES" || die "the mirror $DISK is rebuilt, but too full to get its size back: free some space and replace the device again"
   btrfs scrub start -B "$(top)" >/dev/null || die "the mirror $DISK is damaged: $(btrfs scrub status "$(top)")"
   btrfs device stats -z "$(top)" >/dev/null
+  # Last: whatever interrupts this, the undo of a failure starts anew.
+  changed "$1"
 }
 
-# resize makes the mirror as large as $1 on each device. btrfs counts them from 1.
+# resize makes the mirror as large as $1 on each device that it can. btrfs counts from 1.
 resize() {
-  btrfs filesystem resize "1:$1" "$(top)" >/dev/null
-  btrfs filesystem resize "2:$1" "$(top)" >/dev/null
+  resized=0
+  for n in 1 2; do btrfs filesystem resize "$n:$1" "$(top)" >/dev/null 2>&1 || resized=1; done
+  return $resized
 }
 
 # changed tells the nodes of the host that the device $1 is another one.

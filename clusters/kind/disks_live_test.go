@@ -350,7 +350,13 @@ func TestPlainDiskOfTwoMachines(t *testing.T) {
 		if err := first.CheckDisk(t.Context()); err == nil || !strings.Contains(err.Error(), "want the directory") {
 			t.Errorf("got %v, want the wrong mount", err)
 		}
+		if _, err := first.Exec(t.Context(), "touch", clusters.EtcdData+"/x"); err == nil {
+			t.Error("etcd could start anew beside its disk")
+		}
 		h.exec(first, clusters.DiskTool, "up")
+		if err := first.CheckDisk(t.Context()); err != nil {
+			t.Error(err)
+		}
 		first.Host = "h2"
 		if err := first.CheckDisk(t.Context()); err == nil || !strings.Contains(err.Error(), "not of the host") {
 			t.Errorf("got %v, want the wrong host", err)
@@ -442,6 +448,12 @@ func TestMirrorSurvivesEitherDevice(t *testing.T) {
 		_, err := h.client(n).Get(ctx, "k")
 		return err
 	})
+	mark := fmt.Sprintf("/faultline/disks/%s-1.failed", h.disk.Name)
+	h.exec(n, "mv", mark, mark+".away")
+	if err := n.CheckDisk(t.Context()); err == nil || !strings.Contains(err.Error(), "Input/output error") {
+		t.Errorf("a failure that nobody knows of: got %v, want it noticed", err)
+	}
+	h.exec(n, "mv", mark+".away", mark)
 	if err := n.ReplaceDevice(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
