@@ -79,7 +79,7 @@ func (n *Node) DiskStatus(ctx context.Context) ([]string, error) {
 // an administrator replaces a broken drive, and rebuilds the mirror. etcd goes on
 // meanwhile. It returns when both devices hold everything, which a check of all
 // checksums has proved; a mirror with some hundred megabytes takes a few seconds. A
-// mirror without any free space cannot be rebuilt.
+// mirror that is nearly full is larger afterwards, by half.
 func (n *Node) ReplaceDevice(ctx context.Context, device int) error {
 	if n.Disk == nil {
 		return fmt.Errorf("node %s has no disk of which a device could be replaced", n.Name)
@@ -250,8 +250,13 @@ func (d diskFacts) checkMirror(want Disk) error {
 		return fmt.Errorf("the mirror has %d devices, want %d: one is missing", len(d.legs), want.Devices)
 	}
 	for number, device := range d.devices {
-		if !slices.Contains(d.legs, legFacts{device.leg, want.Bytes}) {
-			return fmt.Errorf("the mirror uses %v, which is not device %d with %d bytes", d.legs, number, want.Bytes)
+		k := slices.IndexFunc(d.legs, func(l legFacts) bool { return l.behind == device.leg })
+		if k < 0 {
+			return fmt.Errorf("the mirror uses %v, which is not device %d", d.legs, number)
+		}
+		// The rebuild of a mirror that is nearly full takes up to half as much again, for good.
+		if bytes := d.legs[k].bytes; bytes < want.Bytes || bytes > want.Bytes*3/2 {
+			return fmt.Errorf("the mirror uses %d bytes of device %d, want %d", bytes, number, want.Bytes)
 		}
 	}
 	for _, kind := range []string{"Data", "Metadata", "System"} {

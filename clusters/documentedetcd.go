@@ -83,18 +83,24 @@ const (
 	OneDisk DiskVariant = "one-disk"
 )
 
+// disk is what the n-th member is stored on.
+func (v DiskVariant) disk(n int) Disk {
+	switch v {
+	case OwnDisks:
+		return plainDisk(fmt.Sprintf("disk%d", n+1))
+	case MirroredDisk:
+		return mirror("mirror")
+	default:
+		return plainDisk("disk")
+	}
+}
+
 // ThreeEtcdOneHost has etcd's three members in virtual machines of one host, on
 // storage of a variant (A:L39, A:L46).
 func ThreeEtcdOneHost(variant DiskVariant) Topology {
 	h := Host{Name: "h1", Members: members(EtcdServer, 3)}
 	for n := range h.Members {
-		disk := plainDisk("disk")
-		switch variant {
-		case OwnDisks:
-			disk = plainDisk(fmt.Sprintf("disk%d", n+1))
-		case MirroredDisk:
-			disk = mirror("mirror")
-		}
+		disk := variant.disk(n)
 		h.Members[n].Disk = disk.Name
 		if !slices.Contains(h.Disks, disk) {
 			h.Disks = append(h.Disks, disk)

@@ -29,7 +29,7 @@ var reconnect = grpc.ConnectParams{
 // etcdAccess holds one client a member, made on first use.
 type etcdAccess struct {
 	mu      sync.Mutex
-	tls     *tls.Config
+	tls     map[Role]*tls.Config // a database beside the cluster has an authority of its own
 	clients map[string]*clientv3.Client
 }
 
@@ -52,17 +52,14 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 	if client, ok := c.etcd.clients[member.Unique()]; ok {
 		return client, nil
 	}
-	if c.etcd.tls == nil {
-		config, err := etcdTLS(ctx, member.Node)
-		if err != nil {
-			return nil, err
-		}
-		c.etcd.tls = config
+	config, err := c.etcd.tlsOf(ctx, member.Node)
+	if err != nil {
+		return nil, err
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:   []string{"https://" + net.JoinHostPort(member.Node.Address, strconv.Itoa(member.Port()))},
 		DialTimeout: 2 * time.Second,
-		TLS:         c.etcd.tls,
+		TLS:         config,
 		Logger:      zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(reconnect)},
 	})
@@ -74,6 +71,22 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 	}
 	c.etcd.clients[member.Unique()] = client
 	return client, nil
+}
+
+// tlsOf is what clients of a node's etcd show and trust, read from the node on first use.
+func (a *etcdAccess) tlsOf(ctx context.Context, n *Node) (*tls.Config, error) {
+	if config, ok := a.tls[n.Role]; ok {
+		return config, nil
+	}
+	config, err := etcdTLS(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	if a.tls == nil {
+		a.tls = map[Role]*tls.Config{}
+	}
+	a.tls[n.Role] = config
+	return config, nil
 }
 
 // etcdTLS borrows the API server's client certificate from a node, where a control

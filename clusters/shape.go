@@ -32,7 +32,7 @@ func (c *Cluster) CheckShape(ctx context.Context) error {
 	if c.Topology.Kubernetes() {
 		checks = []func(context.Context) error{
 			c.checkPresence, c.checkAPIServers, c.checkNodes, c.checkSystemPods, c.checkLeases, c.checkEndpoints,
-			c.checkEtcd, c.checkProcesses, c.checkConnections, c.checkFront, c.checkDisks,
+			c.checkEtcd, c.checkProcesses, c.checkConnections, c.checkFront, c.checkDisks, c.checkWorkloads,
 		}
 	}
 	for _, check := range checks {
@@ -267,9 +267,7 @@ func (c *Cluster) checkEndpoints(ctx context.Context) error {
 	var have, want []string
 	for _, s := range found.Items {
 		for _, e := range s.Endpoints {
-			for _, a := range e.Addresses {
-				have = append(have, a)
-			}
+			have = append(have, e.Addresses...)
 		}
 	}
 	for _, i := range c.Instances(APIServer) {

@@ -17,6 +17,8 @@ type Profile struct {
 	NodeTolerations time.Duration
 	// MaxRestartPeriod caps the kubelet's crash-loop back-off.
 	MaxRestartPeriod time.Duration
+	// DNSReadiness is the period of the readiness probe of the cluster's DNS servers.
+	DNSReadiness time.Duration
 }
 
 // DocumentedProfile leaves every default of Kubernetes and kubeadm untouched.
@@ -26,6 +28,7 @@ func DocumentedProfile() Profile {
 		NodeMonitorGracePeriod: 50 * time.Second,
 		NodeTolerations:        300 * time.Second,
 		MaxRestartPeriod:       300 * time.Second,
+		DNSReadiness:           10 * time.Second,
 	}
 }
 
@@ -36,6 +39,7 @@ func FastProfile() Profile {
 		NodeMonitorGracePeriod: 20 * time.Second,
 		NodeTolerations:        10 * time.Second,
 		MaxRestartPeriod:       10 * time.Second,
+		DNSReadiness:           time.Second,
 	}
 }
 

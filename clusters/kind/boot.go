@@ -129,6 +129,9 @@ func (b *boot) prepareNodes(ctx context.Context) error {
 	if err := prepareDisks(ctx, nodes); err != nil {
 		return err
 	}
+	if err := airGap(ctx, b.cluster); err != nil {
+		return err
+	}
 	if err := b.limitResources(ctx, nodes); err != nil {
 		return err
 	}

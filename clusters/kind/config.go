@@ -58,6 +58,9 @@ func (b *boot) configure(machine Machine) *v1alpha4.Cluster {
 	if machine.RestrictedCapabilities {
 		config.ContainerdConfigPatches = append(config.ContainerdConfigPatches, oomPatch)
 	}
+	if b.Topology.AirGapped {
+		config.ContainerdConfigPatches = append(config.ContainerdConfigPatches, registryPatch)
+	}
 	for _, m := range b.placed(clusters.Role.Kubernetes) {
 		config.Nodes = append(config.Nodes, v1alpha4.Node{
 			Role:        v1alpha4.NodeRole(m.Role),
@@ -101,11 +104,8 @@ func boolToInt(b bool) int {
 	return 0
 }
 
-// Where nodes see private folders of this machine.
-const (
-	disksOnNode    = "/faultline/disks"
-	externalOnNode = "/faultline/external"
-)
+// disksOnNode is where members see the private folder of this machine with their host's disks.
+const disksOnNode = "/faultline/disks"
 
 // mounts are the folders of this machine that a member sees.
 func (b *boot) mounts(m placement) []v1alpha4.Mount {
@@ -120,7 +120,7 @@ func (b *boot) mounts(m placement) []v1alpha4.Mount {
 		add(filepath.Join("disks", m.host.Name), disksOnNode)
 	}
 	if m.Role.Kubernetes() && slices.Contains(b.Topology.Workloads, clusters.ExternalVolume) {
-		add("external", externalOnNode)
+		add("external", clusters.ExternalFolder)
 	}
 	return mounts
 }

@@ -94,8 +94,8 @@ attach() {
   die "${why:-$1 has a loop device that comes and goes}"
 }
 
-# The file of a mirror on a device is larger than the mirror: a rebuild moves one chunk
-# after the other, for which a full btrfs has no space of its own.
+# leg is the size of a mirror's file on a device. It is larger than the mirror: a rebuild
+# takes new chunks in turn, which a full btrfs does not have.
 leg() { echo $((BYTES + BYTES / 2)); }
 
 # create makes the image $1 of a device. The device of a mirror has to hold a file beside
@@ -238,30 +238,31 @@ replace() {
   create "$new"
   insert "$new" "$(device "$1").new"
   attach "$(device "$1").new/device" 6
-  resize max || true # a device that was missing at the last boot cannot grow
-  # -r: read the old one only where the other does not do.
-  btrfs replace start -B -f -r -K $(($1 + 1)) "$loop" "$(top)" >/dev/null
+  rebuild "$1" 2>/dev/null || { grow; rebuild "$1"; } || die "the mirror $DISK is too full to be rebuilt: free some space"
   exec 6>&-
   mv "$new" "$(image "$1")"
   insert "$(image "$1")" "$(device "$1")"
   withdraw "$(device "$1").new"
-  resize max || die "the mirror $DISK cannot grow for its rebuild"
-  # A mirror that was mounted with one device wrote what was new to that only.
-  btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft "$(top)" >/dev/null
-  # Chunks that are half empty may be in the way.
-  resize "$BYTES" || btrfs balance start -dusage=90 -musage=90 "$(top)" >/dev/null
-  resize "$BYTES" || die "the mirror $DISK is rebuilt, but too full to get its size back: free some space and replace the device again"
+  # A mirror that was mounted with one device kept what was new on that only.
+  if btrfs filesystem df "$(top)" 2>/dev/null | grep -v GlobalReserve | grep -q single; then
+    grow
+    btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft "$(top)" >/dev/null
+  fi
   btrfs scrub start -B "$(top)" >/dev/null || die "the mirror $DISK is damaged: $(btrfs scrub status "$(top)")"
   btrfs device stats -z "$(top)" >/dev/null
   # Last: whatever interrupts this, the undo of a failure starts anew.
   changed "$1"
 }
 
-# resize makes the mirror as large as $1 on each device that it can. btrfs counts from 1.
-resize() {
-  resized=0
-  for n in 1 2; do btrfs filesystem resize "$n:$1" "$(top)" >/dev/null 2>&1 || resized=1; done
-  return $resized
+# rebuild copies the device $1 of the mirror, which btrfs numbers from 1, to $loop. -r: it
+# reads the old one only where the other does not do.
+rebuild() { btrfs replace start -B -f -r -K $(($1 + 1)) "$loop" "$(top)" >/dev/null; }
+
+# grow lets a mirror without free chunks have the room that is kept for this. It does not
+# shrink again: btrfs may abort over that, and be read-only from then on. A device that is
+# missing cannot grow.
+grow() {
+  for n in 1 2; do btrfs filesystem resize "$n:max" "$(top)" >/dev/null 2>&1 || true; done
 }
 
 # changed tells the nodes of the host that the device $1 is another one.

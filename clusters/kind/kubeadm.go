@@ -40,8 +40,11 @@ func (b *boot) startKubernetes(ctx context.Context) error {
 	return group.Wait()
 }
 
+// kubeadmScript keeps what kubeadm says on the node, and shows its end when it fails.
+const kubeadmScript = `kubeadm "$@" > /var/log/kubeadm.log 2>&1 || { tail -n 25 /var/log/kubeadm.log >&2; exit 1; }`
+
 func kubeadm(ctx context.Context, n *clusters.Node, verb string, flags ...string) error {
-	argv := append([]string{"kubeadm", verb, "--config=" + kubeadmConfig, "--v=5"}, flags...)
+	argv := append([]string{"sh", "-c", kubeadmScript, "sh", verb, "--config=" + kubeadmConfig, "--v=5"}, flags...)
 	if _, err := n.Exec(ctx, argv...); err != nil {
 		return fmt.Errorf("kubeadm %s on %s: %w", verb, n.Name, err)
 	}
@@ -79,7 +82,8 @@ func (b *boot) joinMasters(ctx context.Context, first *clusters.Node, others []*
 	return group.Wait()
 }
 
-// installAddons applies the node image's own pod network and storage class.
+// installAddons applies the node image's own pod network and storage class, and the
+// profile's setting of the DNS servers, which do not run yet.
 func (b *boot) installAddons(ctx context.Context, master *clusters.Node) error {
 	network, err := master.Exec(ctx, "cat", "/kind/manifests/default-cni.yaml")
 	if err != nil {
@@ -90,11 +94,19 @@ func (b *boot) installAddons(ctx context.Context, master *clusters.Node) error {
 		return fmt.Errorf("manifest of the pod network on %s: %w", master.Name, err)
 	}
 	script := `cat > /run/faultline-network.yaml
-kubectl --kubeconfig=/etc/kubernetes/admin.conf create -f /run/faultline-network.yaml -f /kind/manifests/default-storage.yaml`
-	if _, err := master.ExecInput(ctx, bytes.NewReader(filled), "sh", "-c", script); err != nil {
+export KUBECONFIG=/etc/kubernetes/admin.conf
+kubectl create -f /run/faultline-network.yaml -f /kind/manifests/default-storage.yaml
+kubectl -n kube-system patch deployment coredns --type=json -p "$1"`
+	if _, err := master.ExecInput(ctx, bytes.NewReader(filled), "sh", "-ec", script, "sh", dnsPatch(b.Timing.Profile)); err != nil {
 		return fmt.Errorf("install the pod network and the storage class: %w", err)
 	}
 	return nil
+}
+
+// dnsPatch sets how often DNS servers are asked whether they are ready. At the default
+// their first answer, which comes too early, costs every new cluster 10 s.
+func dnsPatch(profile clusters.Profile) string {
+	return "[" + operation("/spec/template/spec/containers/0/readinessProbe/periodSeconds", int(profile.DNSReadiness.Seconds())) + "]"
 }
 
 // podSubnet is kind's.

@@ -265,3 +265,17 @@ func TestTooMuchMemoryIsRefused(t *testing.T) {
 		t.Errorf("left: %v, %v", entries, err)
 	}
 }
+
+func TestWorkloadLayouts(t *testing.T) {
+	for _, topology := range []clusters.Topology{clusters.DNSOnHosts(), clusters.ExternalDB(), clusters.AirGap()} {
+		t.Run(topology.Name, func(t *testing.T) {
+			c := clustertest.New(t, topology)
+			if err := c.Remember(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.CheckAsNew(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

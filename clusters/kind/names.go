@@ -24,6 +24,8 @@ func (b *boot) nameEndpoint(ctx context.Context) error {
 		b.cluster.Endpoint = b.cluster.Balancer.Address
 	case clusters.DNSRecords:
 		b.cluster.Endpoint = b.alias(clusters.ControlPlane) + ":6443"
+	default:
+		// kind decides.
 	}
 	return nil
 }
