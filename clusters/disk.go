@@ -79,7 +79,8 @@ func (n *Node) DiskStatus(ctx context.Context) ([]string, error) {
 // an administrator replaces a broken drive, and rebuilds the mirror. etcd goes on
 // meanwhile. It returns when both devices hold everything, which a check of all
 // checksums has proved; a mirror with some hundred megabytes takes a few seconds. A
-// mirror that is nearly full is larger afterwards, by half.
+// mirror that is nearly full, or that was mounted without the device, is larger
+// afterwards, by half. One that is completely full may refuse, unharmed.
 func (n *Node) ReplaceDevice(ctx context.Context, device int) error {
 	if n.Disk == nil {
 		return fmt.Errorf("node %s has no disk of which a device could be replaced", n.Name)
@@ -254,7 +255,7 @@ func (d diskFacts) checkMirror(want Disk) error {
 		if k < 0 {
 			return fmt.Errorf("the mirror uses %v, which is not device %d", d.legs, number)
 		}
-		// The rebuild of a mirror that is nearly full takes up to half as much again, for good.
+		// A rebuild may take half as much again, for good: see ReplaceDevice.
 		if bytes := d.legs[k].bytes; bytes < want.Bytes || bytes > want.Bytes*3/2 {
 			return fmt.Errorf("the mirror uses %d bytes of device %d, want %d", bytes, number, want.Bytes)
 		}

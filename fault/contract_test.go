@@ -178,8 +178,8 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 				t.Error(err)
 			}
 		}
-	case KindPowerOff, KindFreeze:
-		t.Fatal("a host has a contract of its own")
+	case KindPowerOff, KindFreeze, KindFailDevice, KindFillDisk, KindThrottleDisk:
+		t.Fatal("hosts and disks have contracts of their own")
 	case KindStop:
 		eventually(t, "silence", 5*time.Second, i, silent)
 		eventually(t, "no running container", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {

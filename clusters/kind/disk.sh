@@ -230,39 +230,64 @@ revive() {
 # returns when it holds everything. The filesystem stays in use.
 replace() {
   mirrored || die "$DISK is no mirror: there is nothing to rebuild a device from"
-  if failed $((1 - $1)); then die "the other device of the mirror $DISK has failed: there is nothing to rebuild from"; fi
+  other=$((1 - $1))
+  if failed "$other"; then die "the other device of the mirror $DISK has failed: there is nothing to rebuild from"; fi
   new=$(image "$1").new
   withdraw "$(device "$1").new"
-  btrfs replace cancel "$(top)" >/dev/null 2>&1 || true
   rm -f "$new"
   create "$new"
   insert "$new" "$(device "$1").new"
-  attach "$(device "$1").new/device" 6
-  rebuild "$1" 2>/dev/null || { grow; rebuild "$1"; } || die "the mirror $DISK is too full to be rebuilt: free some space"
-  exec 6>&-
+  attach "$(device "$other")/device" 6
+  keep=$loop
+  attach "$(device "$1").new/device" 7
+  btrfs replace cancel "$(top)" >/dev/null 2>&1 || true
+  rebuild || die "the mirror $DISK is not rebuilt; if it is full, free some space and try again"
+  exec 6>&- 7>&-
   mv "$new" "$(image "$1")"
   insert "$(image "$1")" "$(device "$1")"
   withdraw "$(device "$1").new"
-  # A mirror that was mounted with one device kept what was new on that only.
-  if btrfs filesystem df "$(top)" 2>/dev/null | grep -v GlobalReserve | grep -q single; then
-    grow
-    btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft "$(top)" >/dev/null
-  fi
   btrfs scrub start -B "$(top)" >/dev/null || die "the mirror $DISK is damaged: $(btrfs scrub status "$(top)")"
   btrfs device stats -z "$(top)" >/dev/null
   # Last: whatever interrupts this, the undo of a failure starts anew.
   changed "$1"
 }
 
-# rebuild copies the device $1 of the mirror, which btrfs numbers from 1, to $loop. -r: it
-# reads the old one only where the other does not do.
-rebuild() { btrfs replace start -B -f -r -K $(($1 + 1)) "$loop" "$(top)" >/dev/null; }
+# rebuild makes the mirror consist of $keep, which it has, and $loop. A device that is
+# merely broken is replaced; -r: it is read only where the other does not do. For a mirror
+# that was mounted without a device, btrfs replace would need a lot of space: such a one
+# gets another device, and then what was kept once is kept twice.
+rebuild() {
+  if ! members | grep -q missing; then
+    old=$(members | awk -v keep="$keep" '$2 != keep { print $1 }')
+    copy "$old" 2>/dev/null || { grow && copy "$old"; }
+    return
+  fi
+  grow &&
+    [ "$(room)" -ge $((BYTES / 4)) ] &&
+    btrfs device add -f -K "$loop" "$(top)" >/dev/null &&
+    while members | grep -q missing; do btrfs device remove missing "$(top)" || return; done &&
+    btrfs balance start -dconvert=raid1,soft -mconvert=raid1,soft "$(top)" >/dev/null
+}
+
+copy() { btrfs replace start -B -f -r -K "$1" "$loop" "$(top)" >/dev/null; }
+
+# room prints how much of $keep is free for chunks. btrfs may abort without enough of it.
+room() {
+  btrfs device usage --raw "$(top)" 2>/dev/null |
+    awk -v device="$keep," '$1 == device { here = 1 } here && $1 == "Unallocated:" { print $2; exit }'
+}
+
+# members prints number and path of each device of the mirror, or the word missing.
+members() {
+  btrfs filesystem show --raw "$(top)" 2>/dev/null | awk '$1 == "devid" { print $2, (/MISSING/ ? "missing" : $NF) } /Some devices missing/ { print "0 missing" }'
+}
 
 # grow lets a mirror without free chunks have the room that is kept for this. It does not
-# shrink again: btrfs may abort over that, and be read-only from then on. A device that is
-# missing cannot grow.
+# shrink again: btrfs may abort over that, and be read-only from then on.
 grow() {
-  for n in 1 2; do btrfs filesystem resize "$n:max" "$(top)" >/dev/null 2>&1 || true; done
+  for number in $(members | awk '$2 != "missing" { print $1 }'); do
+    btrfs filesystem resize "$number:max" "$(top)" >/dev/null 2>&1 || return
+  done
 }
 
 # changed tells the nodes of the host that the device $1 is another one.
@@ -293,7 +318,7 @@ fill() {
 # blocks prints the block devices below the filesystem, as major:minor.
 blocks() {
   if mirrored; then
-    btrfs filesystem show --raw "$(top)" | sed -n 's,.* path /dev/loop\([0-9]*\)$,7:\1,p'
+    members | sed -n 's,.* /dev/loop,7:,p'
   else
     source_of "$(top)"
   fi

@@ -172,11 +172,12 @@ func (h *diskHost) put(n *clusters.Node, key, value string) error {
 	return err
 }
 
-func (h *diskHost) expect(n *clusters.Node, key, value string) {
+// expect reads the key k.
+func (h *diskHost) expect(n *clusters.Node, value string) {
 	h.t.Helper()
-	response, err := h.client(n).Get(h.t.Context(), key)
+	response, err := h.client(n).Get(h.t.Context(), "k")
 	if err != nil || len(response.Kvs) != 1 || string(response.Kvs[0].Value) != value {
-		h.t.Errorf("%s on %s: got %v, %v; want %s", key, n.Name, response, err, value)
+		h.t.Errorf("on %s: got %v, %v; want %s", n.Name, response, err, value)
 	}
 }
 
@@ -278,7 +279,7 @@ func TestPlainDiskOfTwoMachines(t *testing.T) {
 		t.Logf("brought back in %s", time.Since(start))
 		for _, n := range h.nodes {
 			h.well(n)
-			h.expect(n, "k", n.Name)
+			h.expect(n, n.Name)
 		}
 		t.Logf("both are well after %s", time.Since(start))
 		h.exec(first, clusters.DiskTool, "restore", "0") // nothing to do
@@ -287,7 +288,7 @@ func TestPlainDiskOfTwoMachines(t *testing.T) {
 		for _, n := range h.nodes {
 			h.reboot(n)
 			h.well(n)
-			h.expect(n, "k", n.Name)
+			h.expect(n, n.Name)
 		}
 	})
 	h.sub("a full disk stops etcd until there is space", func(t *testing.T) {
@@ -307,7 +308,7 @@ func TestPlainDiskOfTwoMachines(t *testing.T) {
 		}
 		h.exec(first, clusters.DiskTool, "free")
 		h.well(first)
-		h.expect(first, "k", first.Name)
+		h.expect(first, first.Name)
 	})
 	h.sub("a throttle slows every etcd of the host", func(t *testing.T) {
 		const rate, sample = "102400", "204800"
@@ -458,7 +459,7 @@ func TestMirrorSurvivesEitherDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.exec(n, clusters.DiskTool, "fail", "0") // whatever is read now is from the new device
-	h.expect(n, "k", "late")
+	h.expect(n, "late")
 	response, err := h.client(n).Get(t.Context(), "w", clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil || int(response.Count) < acknowledged {
 		t.Errorf("%v of %d acknowledged writes are there, %v", response, acknowledged, err)
@@ -468,7 +469,7 @@ func TestMirrorSurvivesEitherDevice(t *testing.T) {
 	}
 	h.reboot(n)
 	h.well(n)
-	h.expect(n, "k", "late")
+	h.expect(n, "late")
 	if err := n.ReplaceDevice(t.Context(), 2); err == nil || !strings.Contains(err.Error(), "no device 2") {
 		t.Errorf("got %v, want a refusal", err)
 	}
