@@ -229,9 +229,10 @@ func serve(t testing.TB, handler http.Handler) *httptest.Server {
 }
 
 func doorAt(vantage, address string) door {
-	return door{vantage: vantage, address: address, width: 1, transport: func() (*http.Transport, error) {
+	transport := func() (*http.Transport, error) {
 		return &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}, nil
-	}}
+	}
+	return door{vantage: vantage, address: address, width: 1, transport: transport, dial: clusters.Endpoint{}.Dial}
 }
 
 func doorOf(vantage string, server *httptest.Server) door {
