@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"faultline/clusters"
 )
 
 // fakeAPI is as much of an API server as the probes ask for, with levers to
