@@ -143,6 +143,14 @@ func TestFirstScreenTellsTheVerdict(t *testing.T) {
 	}
 }
 
+func TestSkippedExperimentsTellWhy(t *testing.T) {
+	run := fixture.Run()
+	run.Skipped = []record.Skipped{{Name: "survives", Topology: "mirror", Reason: "no btrfs"}}
+	if page := render(t, run); !strings.Contains(page, "no btrfs") || !strings.Contains(page, "1 experiment that this machine cannot carry") {
+		t.Error("the reason is missing")
+	}
+}
+
 func TestHeadlines(t *testing.T) {
 	one := func(v record.Verdict) *record.Run {
 		return &record.Run{Schema: 1, ID: "r", Claims: []record.Claim{{ID: "A"}}, Experiments: []record.Experiment{{ID: "e", Claims: []string{"A"}, Verdict: v}}}

@@ -47,6 +47,7 @@ type testcase struct {
 	Properties *properties `xml:"properties"`
 	Failure    *problem    `xml:"failure"`
 	Error      *problem    `xml:"error"`
+	Skipped    *problem    `xml:"skipped"`
 	Out        string      `xml:"system-out,omitempty"`
 }
 
@@ -76,6 +77,9 @@ func Write(w io.Writer, run *record.Run) error {
 	r := report{Name: "faultline " + run.ID}
 	if cases := harness(run); len(cases) > 0 {
 		r.add(newSuite("harness", run.StartedAt, run, cases))
+	}
+	if cases := skipped(run); len(cases) > 0 {
+		r.add(newSuite("skipped", run.StartedAt, run, cases))
 	}
 	for _, topology := range run.Topologies() {
 		var cases []testcase
@@ -116,6 +120,7 @@ func (r *report) add(s suite) {
 	r.Tests += s.Tests
 	r.Failures += s.Failures
 	r.Errors += s.Errors
+	r.Skipped += s.Skipped
 }
 
 func newSuite(name string, started time.Time, run *record.Run, cases []testcase) suite {
@@ -128,6 +133,9 @@ func newSuite(name string, started time.Time, run *record.Run, cases []testcase)
 		}
 		if c.Error != nil {
 			s.Errors++
+		}
+		if c.Skipped != nil {
+			s.Skipped++
 		}
 	}
 	return s
@@ -158,6 +166,18 @@ func harness(run *record.Run) []testcase {
 	}
 	for i, text := range run.Failures {
 		add(fmt.Sprintf("the harness works (%d)", i+1), "harness-error", text)
+	}
+	return cases
+}
+
+// skipped is a case for each experiment that this machine cannot carry.
+func skipped(run *record.Run) []testcase {
+	var cases []testcase
+	for _, k := range run.Skipped {
+		cases = append(cases, testcase{
+			Class: "faultline." + k.Topology, Name: name(&record.Experiment{Name: k.Name, Claims: k.Claims}),
+			Skipped: &problem{Message: firstLine(k.Reason), Type: "skipped", Text: k.Reason},
+		})
 	}
 	return cases
 }

@@ -28,6 +28,7 @@ type parsed struct {
 			Properties []property `xml:"properties>property"`
 			Failure    *problem   `xml:"failure"`
 			Error      *problem   `xml:"error"`
+			Skipped    *problem   `xml:"skipped"`
 			Out        string     `xml:"system-out"`
 		} `xml:"testcase"`
 	} `xml:"testsuite"`
@@ -105,6 +106,13 @@ func value(all []property, name string) string {
 func TestHarnessProblemsAreErrors(t *testing.T) {
 	p, _ := render(t, &record.Run{Refused: "no engine\nstart one", Failures: []string{"a"}, NotRestored: []string{"b", "c"}})
 	if p.Tests != 4 || p.Errors != 4 || p.Suites[0].Cases[0].Error.Message != "no engine" || p.Suites[0].Cases[0].Error.Type != "refused" {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestSkippedExperimentsTellWhy(t *testing.T) {
+	p, _ := render(t, &record.Run{Skipped: []record.Skipped{{Name: "survives", Topology: "mirror", Reason: "no btrfs"}}})
+	if c := p.Suites[0].Cases[0]; p.Tests != 1 || p.Errors != 0 || c.Skipped == nil || c.Skipped.Message != "no btrfs" {
 		t.Errorf("got %+v", p)
 	}
 }

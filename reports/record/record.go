@@ -21,12 +21,22 @@ type Run struct {
 	Environment Environment  `json:"environment"`
 	Claims      []Claim      `json:"claims"`
 	Experiments []Experiment `json:"experiments"`
+	// Skipped are experiments that this machine cannot carry.
+	Skipped []Skipped `json:"skipped,omitempty"`
 	// Failures are errors of the harness itself, outside any experiment.
 	Failures []string `json:"failures,omitempty"`
 	// NotRestored lists faults whose undo could not be proven at the end.
 	NotRestored []string `json:"notRestored,omitempty"`
 	// Refused says why the run was refused before anything was changed.
 	Refused string `json:"refused,omitempty"`
+}
+
+// Skipped is an experiment that was not tried, and why.
+type Skipped struct {
+	Name     string   `json:"name"`
+	Claims   []string `json:"claims"`
+	Topology string   `json:"topology"`
+	Reason   string   `json:"reason"`
 }
 
 // Environment is what the figures of a run depend on.

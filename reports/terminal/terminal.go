@@ -130,6 +130,9 @@ func (p *printer) line(text string) { _, _ = p.WriteString(strings.TrimRight(tex
 // problems lists what a reader must act on, worst last: that is what stays in
 // view.
 func (p *printer) problems(run *record.Run, s record.Summary) {
+	for _, k := range run.Skipped {
+		p.problem(record.Untested, "skipped", fmt.Sprintf("%s on %s: %s", k.Name, k.Topology, k.Reason))
+	}
 	for _, f := range s.Failures {
 		p.problem(f.Verdict, string(f.Verdict), fmt.Sprintf("%s on %s: %s", f.Name, f.Topology, f.Reason))
 		if f.Command != "" {
@@ -159,7 +162,7 @@ func (p *printer) problem(v record.Verdict, kind, text string) {
 }
 
 func (p *printer) summary(run *record.Run, s record.Summary) {
-	if len(s.Failures)+len(s.Harness)+len(s.NotRestored) > 0 || s.Refused != "" {
+	if len(run.Skipped)+len(s.Failures)+len(s.Harness)+len(s.NotRestored) > 0 || s.Refused != "" {
 		p.line("")
 	}
 	verdict := record.Broken

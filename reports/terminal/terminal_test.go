@@ -43,6 +43,14 @@ func TestRowForEachClaimAndExperiment(t *testing.T) {
 	}
 }
 
+func TestSkippedExperimentsTellWhy(t *testing.T) {
+	run := fixture.Run()
+	run.Skipped = []record.Skipped{{Name: "survives", Topology: "mirror", Reason: "no btrfs"}}
+	if text := render(t, run, Options{Width: 140}); !strings.Contains(text, "skipped: survives on mirror: no btrfs") {
+		t.Errorf("the reason is missing in\n%s", text)
+	}
+}
+
 func TestLinesFitTheWidth(t *testing.T) {
 	run := fixture.Run()
 	run.Experiments[3].Observations[0].Observed = strings.Repeat("word ", 80) + strings.Repeat("x", 200)

@@ -36,6 +36,8 @@ type Drill struct {
 	promises []promise
 	// inconclusive says why the experiment proves nothing.
 	inconclusive string
+	// skipped: this machine cannot carry the topology.
+	skipped bool
 }
 
 type options struct {
@@ -73,6 +75,10 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	ginkgo.DeferCleanup(d.finish)
 	var err error
 	d.Cluster, err = bench.acquire(ctx, topology)
+	if errors.Is(err, clusters.ErrUnsupported) {
+		d.skipped = true
+		ginkgo.Skip(err.Error())
+	}
 	d.require(err, "no cluster")
 	d.experiment.StartedAt, d.experiment.Cluster = time.Now(), d.Name
 	d.injector = fault.NewInjector(d.Cluster, bench.journal)

@@ -24,7 +24,9 @@ import (
 // verdict and, where it does not pass, the evidence are saved.
 func (d *Drill) finish(ctx ginkgo.SpecContext) {
 	if d.Cluster == nil {
-		d.save()
+		if !d.skipped {
+			d.save()
+		}
 		return
 	}
 	restored := d.restore(ctx)

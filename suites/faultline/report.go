@@ -60,9 +60,12 @@ func assemble(dir rundir.Dir, started time.Time) (*record.Run, error) {
 		}
 		run.Experiments = append(run.Experiments, e)
 	}
-	if run.Failures, err = harnessFailures(dir, run.Experiments); err != nil {
+	suites, err := ginkgoReports(dir)
+	if err != nil {
 		return nil, err
 	}
+	run.Failures = harnessFailures(suites, run.Experiments)
+	run.Skipped = skipped(suites)
 	run.NotRestored, err = notRestored(dir)
 	return run, err
 }
@@ -82,14 +85,20 @@ func notRestored(dir rundir.Dir) ([]string, error) {
 	return names, err
 }
 
-// harnessFailures finds failed specs that no experiment accounts for.
-func harnessFailures(dir rundir.Dir, experiments []record.Experiment) ([]string, error) {
+// ginkgoReports is what Ginkgo tells of the suite's specs; nothing if it died.
+func ginkgoReports(dir rundir.Dir) ([]types.Report, error) {
 	var suites []types.Report
-	if err := readJSON(dir.File(ginkgoReport), &suites); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return []string{"the suite ended before it could report; its last words are above"}, nil
-		}
-		return nil, err
+	err := readJSON(dir.File(ginkgoReport), &suites)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return suites, err
+}
+
+// harnessFailures finds failed specs that no experiment accounts for.
+func harnessFailures(suites []types.Report, experiments []record.Experiment) []string {
+	if len(suites) == 0 {
+		return []string{"the suite ended before it could report; its last words are above"}
 	}
 	var failures []string
 	for _, suite := range suites {
@@ -103,7 +112,23 @@ func harnessFailures(dir rundir.Dir, experiments []record.Experiment) ([]string,
 			}
 		}
 	}
-	return failures, nil
+	return failures
+}
+
+// skipped finds the specs that skipped themselves. One that a filter left out has no
+// message.
+func skipped(suites []types.Report) []record.Skipped {
+	var all []record.Skipped
+	for _, suite := range suites {
+		for _, spec := range suite.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStateSkipped) {
+			if reason := spec.FailureMessage(); reason != "" {
+				all = append(all, record.Skipped{
+					Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, "topology:"), Reason: reason,
+				})
+			}
+		}
+	}
+	return all
 }
 
 // publish writes every rendering, prints the table, and returns the verdict as
