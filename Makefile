@@ -86,6 +86,11 @@ test-live: ## Contract tests and smoke specs on real clusters
 	FAULTLINE_LIVE_TESTS=1 go test -count=1 -p=1 -timeout=40m $(LIVE_PACKAGES)
 	@FAULTLINE_TIERS=smoke $(FAULTLINE) chaos
 
+.PHONY: test-full
+test-full: ## Contract tests with those that take long: every fault and component, more layouts (an hour)
+	@$(FAULTLINE) images
+	FAULTLINE_CONTRACT=full FAULTLINE_LIVE_TESTS=1 go test -count=1 -p=1 -timeout=90m $(LIVE_PACKAGES)
+
 .PHONY: clean
 clean: ## Remove every container, network and private file of every run
 	@$(FAULTLINE) clean

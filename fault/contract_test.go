@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"faultline/clusters"
+	"faultline/clusters/clustertest"
 )
 
 // The contract: every fault on every component, on a real cluster, judged from a
@@ -207,7 +208,7 @@ func TestContract(t *testing.T) {
 }
 
 func contractFaults(t *testing.T, c *clusters.Cluster) {
-	full := os.Getenv("FAULTLINE_CONTRACT") == "full"
+	full := clustertest.Full()
 	for _, kind := range []Kind{KindKill, KindTerminate, KindPause, KindHoldDown, KindStop} {
 		for _, component := range components {
 			if kind == KindStop && !component.Static() {

@@ -103,7 +103,62 @@ func TestDiskContract(t *testing.T) {
 			healDisk(t, i)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	mustReturn(t, c)
+}
+
+// TestDisksUnderAControlPlane breaks the disks below a whole Kubernetes: a mirror's leg
+// costs nothing, the only disk of all members costs everything until it is back.
+func TestDisksUnderAControlPlane(t *testing.T) {
+	clustertest.NeedFull(t)
+	t.Run("a leg of a mirror", func(t *testing.T) {
+		c := clustertest.New(t, clusters.SingleHostMirroredDisk())
+		member := c.EtcdMembers()[0]
+		for _, device := range []int{0, 1} {
+			before, err := member.Process(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := landDisk(t, c, FailDevice(member.Node, device))
+			if err := ready(t.Context(), c); err != nil {
+				t.Errorf("the API without device %d: %v", device, err)
+			}
+			if err := c.CheckShape(t.Context()); err == nil || !strings.Contains(err.Error(), "mirror") {
+				t.Errorf("a mirror without device %d: got %v", device, err)
+			}
+			healDisk(t, i)
+			if after, err := member.Process(t.Context()); err != nil || after.PID != before.PID {
+				t.Errorf("etcd was %+v and is %+v, %v", before, after, err)
+			}
+		}
+		mustReturn(t, c)
+	})
+	t.Run("the only disk", func(t *testing.T) {
+		c := clustertest.New(t, clusters.ThreeEtcdOneHost(clusters.OneDisk))
+		i := landDisk(t, c, FailDevice(c.EtcdMembers()[1].Node, 0))
+		eventually(t, "the end of the API", time.Minute, c.EtcdMembers()[0], func(ctx context.Context, _ clusters.Instance) error {
+			if ready(ctx, c) == nil {
+				return errors.New("the API is ready without its store")
+			}
+			return nil
+		})
+		healDisk(t, i)
+		mustReturn(t, c)
+	})
+}
+
+// ready asks the API whether it is, with its store.
+func ready(ctx context.Context, c *clusters.Cluster) error {
+	client, err := c.Client(c.Front())
+	if err != nil {
+		return err
+	}
+	return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+}
+
+// mustReturn waits until the cluster is whole.
+func mustReturn(t *testing.T, c *clusters.Cluster) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	if err := c.AwaitShape(ctx); err != nil {
 		t.Error(err)

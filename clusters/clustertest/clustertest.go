@@ -44,6 +44,18 @@ func Options(t *testing.T, topology clusters.Topology) kind.Options {
 	}
 }
 
+// Full says whether the contracts that take long are wanted too: FAULTLINE_CONTRACT=full,
+// which make test-full sets.
+func Full() bool { return os.Getenv("FAULTLINE_CONTRACT") == "full" }
+
+// NeedFull skips a test that takes long, unless it is wanted.
+func NeedFull(t *testing.T) {
+	t.Helper()
+	if !Full() {
+		t.Skip("takes long; run it with FAULTLINE_CONTRACT=full")
+	}
+}
+
 // New creates a cluster that is deleted when the test ends.
 func New(t *testing.T, topology clusters.Topology) *clusters.Cluster {
 	t.Helper()

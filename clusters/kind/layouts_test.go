@@ -191,6 +191,7 @@ func TestSpreadComponents(t *testing.T) {
 }
 
 func TestSharedAddressMoves(t *testing.T) {
+	clustertest.NeedFull(t)
 	c := clustertest.New(t, clusters.MultiMasterTwoLBs())
 	holders, err := c.AddressHolders(t.Context())
 	if err != nil || len(holders) != 1 {
@@ -222,6 +223,7 @@ func TestSharedAddressMoves(t *testing.T) {
 }
 
 func TestHostOfEtcdServersRestarts(t *testing.T) {
+	clustertest.NeedFull(t)
 	c := clustertest.New(t, clusters.EtcdTwoPlusOne())
 	before := addresses(t, c.Host("h1"))
 	if err := clusters.Restart(t.Context(), c.Host("h1")...); err != nil {
@@ -267,6 +269,7 @@ func TestTooMuchMemoryIsRefused(t *testing.T) {
 }
 
 func TestWorkloadLayouts(t *testing.T) {
+	clustertest.NeedFull(t)
 	for _, topology := range []clusters.Topology{clusters.DNSOnHosts(), clusters.ExternalDB(), clusters.AirGap()} {
 		t.Run(topology.Name, func(t *testing.T) {
 			c := clustertest.New(t, topology)
