@@ -65,7 +65,7 @@ func Create(ctx context.Context, o Options) (*clusters.Cluster, error) {
 		return nil, fmt.Errorf("topology %s: %w", o.Topology.Name, err)
 	}
 	b := newBoot(o, provider)
-	b.step = o.Progress.Step(fmt.Sprintf("cluster %s (%s)", name, o.Topology.Name), estimate(o.Topology))
+	b.step = o.Progress.Step(fmt.Sprintf("cluster %s (%s)", name, o.Topology.Name), Estimate(o.Topology))
 	err := b.run(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("create cluster %s (%s): %w", name, o.Topology.Name, err), b.giveUp(ctx))
@@ -88,8 +88,8 @@ func (b *boot) giveUp(ctx context.Context) error {
 	return errors.Join(append(errs, b.cluster.Close(), Delete(ctx, b.Engine, b.name, b.Dir))...)
 }
 
-// estimate is what a cluster takes on two cores, from measurements.
-func estimate(t clusters.Topology) time.Duration {
+// Estimate is what a cluster takes on two cores, from measurements.
+func Estimate(t clusters.Topology) time.Duration {
 	masters, workers := t.Count(clusters.ControlPlane), t.Count(clusters.Worker)
 	servers := len(t.Members()) - masters - workers
 	all := time.Duration(2+servers) * time.Second

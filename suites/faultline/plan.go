@@ -13,6 +13,8 @@ import (
 
 	"github.com/onsi/ginkgo/v2/types"
 
+	"faultline/clusters"
+	"faultline/clusters/kind"
 	"faultline/reports/record"
 	"faultline/suites/rundir"
 )
@@ -46,8 +48,33 @@ func plan(ctx context.Context) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	fmt.Printf("\n%d experiments, about %.0f minutes with their clusters; nothing was changed\n", len(specs), (total + time.Minute).Minutes())
+	booting, err := planClusters(specs)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n%d experiments, about %.0f minutes with their clusters; nothing was changed\n", len(specs), (total + booting).Minutes())
 	return nil
+}
+
+// planClusters prints the clusters that the specs need, one after another, and returns how
+// long they take to come up.
+func planClusters(specs []types.SpecReport) (time.Duration, error) {
+	var names []string
+	for _, s := range specs {
+		names = append(names, labelled(s, "topology:"))
+	}
+	var all time.Duration
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "\nCLUSTER\tHOSTS AND MEMBERS\tMEMORY\tREADY AFTER ABOUT")
+	for _, name := range slices.Compact(names) {
+		t, err := clusters.Find(name)
+		if err != nil {
+			return 0, err
+		}
+		all += kind.Estimate(t)
+		fmt.Fprintf(out, "%s\t%s\t%.1f GiB\t%.0f s\n", t.Name, hostsText(t), float64(t.MemoryBytes())/(1<<30), kind.Estimate(t).Seconds())
+	}
+	return all, out.Flush()
 }
 
 // selected asks Ginkgo for the specs that a filter selects, without running them.
