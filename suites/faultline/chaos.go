@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -70,9 +71,14 @@ func ginkgoArguments(dir rundir.Dir) ([]string, error) {
 // runSuite runs Ginkgo. An interrupt reaches it by itself, being in our process
 // group, and it cleans up: we only wait.
 func runSuite(dir rundir.Dir, args []string) error {
+	// The suite's processes work in another folder than ours.
+	artifacts, err := filepath.Abs(rundir.Artifacts())
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command("go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), rundir.Variable+"="+dir.Run)
+	cmd.Env = append(os.Environ(), rundir.Variable+"="+dir.Run, "ARTIFACTS="+artifacts)
 	ignored := make(chan os.Signal, 4)
 	signal.Notify(ignored, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(ignored)
