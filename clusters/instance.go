@@ -115,6 +115,15 @@ func (n *Node) Instances(component Component) Instances {
 	return all
 }
 
+// Everything lists the instances of all components on the node.
+func (n *Node) Everything() Instances {
+	var all Instances
+	for _, component := range Components {
+		all = append(all, n.Instances(component)...)
+	}
+	return all
+}
+
 // components is what the topology places on the node.
 func (n *Node) components() []Component {
 	if n.Components == nil && n.Role == ControlPlane {
@@ -156,6 +165,11 @@ func (is Instances) Minority() Instances { return is[:(len(is)-1)/2] }
 // Except lists the instances other than those given.
 func (is Instances) Except(others ...Instance) Instances {
 	return slices.DeleteFunc(slices.Clone(is), func(i Instance) bool { return slices.Contains(others, i) })
+}
+
+// Both lists the instances that are also among the others.
+func (is Instances) Both(others Instances) Instances {
+	return slices.DeleteFunc(slices.Clone(is), func(i Instance) bool { return !slices.Contains(others, i) })
 }
 
 // On lists the instances on a node.

@@ -133,7 +133,7 @@ func liveInjector(t *testing.T, c *clusters.Cluster) *Injector {
 
 func landLive(t *testing.T, in *Injector, f Fault) *Injection {
 	t.Helper()
-	i, err := in.Inject(t.Context(), f)
+	i, err := in.Inject(t.Context(), meant(f))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +179,6 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 				t.Error(err)
 			}
 		}
-	case KindPowerOff, KindFreeze, KindFailDevice, KindFillDisk, KindThrottleDisk:
-		t.Fatal("hosts and disks have contracts of their own")
 	case KindStop:
 		eventually(t, "silence", 5*time.Second, i, silent)
 		eventually(t, "no running container", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {
@@ -190,6 +188,8 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 			}
 			return err
 		})
+	default:
+		t.Fatalf("%s has a contract of its own", kind)
 	}
 }
 
@@ -330,7 +330,7 @@ func contractSabotage(t *testing.T, c *clusters.Cluster) {
 	for _, kind := range []Kind{KindKill, KindPause, KindHoldDown} {
 		in := liveInjector(t, c)
 		in.Sabotage.SkipInject = true
-		if _, err := in.Inject(t.Context(), constructors[kind].make(target)); !errors.Is(err, ErrNotLanded) {
+		if _, err := in.Inject(t.Context(), meant(constructors[kind].make(target))); !errors.Is(err, ErrNotLanded) {
 			t.Errorf("a %s that does nothing: got %v, want ErrNotLanded", kind, err)
 		}
 		eventually(t, "an answer", 5*time.Second, target, answers)

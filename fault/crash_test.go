@@ -183,7 +183,7 @@ func act(ctx context.Context, in *Injector, c *clusters.Cluster, operations []op
 			err = in.Restore(ctx)
 		case "inject":
 			var i *Injection
-			if i, err = in.Inject(ctx, o.fault(c)); err == nil {
+			if i, err = in.Inject(ctx, meant(o.fault(c))); err == nil {
 				made = append(made, i)
 			}
 		default:

@@ -19,6 +19,12 @@ const (
 	KindThrottleDisk Kind = "throttle-disk"
 )
 
+var diskEntries = []Entry{
+	{KindFailDevice, "disk", "a device of an etcd's disk", "a disk of its own", "the device is given back, a mirror rebuilt", "reads and writes fail with EIO"},
+	{KindFillDisk, "disk", "an etcd's disk", "a disk of its own", "the space is given back", "the filesystem says what is free"},
+	{KindThrottleDisk, "disk", "an etcd's disk", "a disk of its own, the kernel's I/O controller", "the limits are taken away", "the limit is set, and a synced write takes its time"},
+}
+
 const (
 	// diskLanding covers a node that is busy and another command that holds the disk.
 	diskLanding = time.Minute
@@ -115,7 +121,7 @@ const (
 // onDisk is a fault on the node's disk or a part of it. It is refused while the disk bears
 // another one: a mirror that is full, say, could not be rebuilt.
 func onDisk(kind Kind, n *clusters.Node, of string, plan func(ctx context.Context, id string) (effect, error)) Fault {
-	p := part{target: "the disk of a missing node", node: n}
+	p := part{kind: kind, target: "the disk of a missing node", node: n, takes: storedWith(kind, n)}
 	if n != nil {
 		p.target = "the disk of node " + n.Name
 		if n.Disk != nil {
@@ -138,6 +144,23 @@ func onDisk(kind Kind, n *clusters.Node, of string, plan func(ctx context.Contex
 		return e, err
 	}
 	return Fault{Kind: kind, TTL: DefaultTTL, parts: []part{p}}
+}
+
+// storedWith is for a part that takes every etcd with data on the node's disk. A mirror
+// outlives one device, and a slow disk serves.
+func storedWith(kind Kind, n *clusters.Node) func(*clusters.Cluster) clusters.Instances {
+	return func(c *clusters.Cluster) clusters.Instances {
+		if n.Disk == nil || kind == KindThrottleDisk || kind == KindFailDevice && n.Disk.Mirrored {
+			return nil
+		}
+		var all clusters.Instances
+		for _, other := range c.Host(n.Host) {
+			if other.Disk != nil && other.Disk.Name == n.Disk.Name {
+				all = append(all, other.Instances(clusters.Etcd)...)
+			}
+		}
+		return all
+	}
 }
 
 // diskRecovered waits until the node's etcd runs and stays, and its disk is whole.

@@ -25,7 +25,8 @@ type Fault struct {
 	// whole experiment: a fault that outlives its TTL is not in effect any more.
 	TTL time.Duration
 
-	parts []part
+	parts  []part
+	losing []clusters.Component
 }
 
 // DefaultTTL is the TTL of a fault that names none.
@@ -40,10 +41,14 @@ const (
 
 // part is what a fault does to one target.
 type part struct {
+	kind Kind
 	// target names what is hit, for people and because a target bears one fault
 	// at a time.
 	target string
 	node   *clusters.Node
+	// takes lists what cannot serve while the part is in effect, for the guard; nil:
+	// everything goes on.
+	takes func(*clusters.Cluster) clusters.Instances
 	// plan looks at the target and says what to do to it. It changes nothing and
 	// refuses what makes no sense there.
 	plan func(ctx context.Context, id string) (effect, error)
@@ -52,6 +57,7 @@ type part struct {
 // effect is a planned part: what to run on the node, and how to tell that it worked.
 type effect struct {
 	id     string
+	kind   Kind
 	target string
 	node   *clusters.Node
 
@@ -79,6 +85,13 @@ func (e effect) run(ctx context.Context, argv []string) error {
 // WithTTL is the fault with another dead man's time.
 func (f Fault) WithTTL(ttl time.Duration) Fault {
 	f.TTL = ttl
+	return f
+}
+
+// Losing is the fault with the components named whose quorum or last instance it is
+// meant to take. The guard refuses to take those of any other.
+func (f Fault) Losing(components ...clusters.Component) Fault {
+	f.losing = append(slices.Clone(f.losing), components...)
 	return f
 }
 
@@ -126,7 +139,7 @@ func (f Fault) plan(ctx context.Context, id string) ([]effect, error) {
 		if err != nil {
 			return err
 		}
-		e.id, e.target = partID, p.target
+		e.id, e.kind, e.target = partID, p.kind, p.target
 		if e.node == nil {
 			e.node = p.node
 		}
@@ -163,7 +176,7 @@ type planner func(ctx context.Context, i clusters.Instance, id string) (effect, 
 func onInstances(kind Kind, instances []clusters.Instance, plan planner) Fault {
 	f := Fault{Kind: kind, TTL: DefaultTTL}
 	for _, i := range instances {
-		p := part{target: string(i.Component), node: i.Node}
+		p := part{kind: kind, target: string(i.Component), node: i.Node, takes: exactly(i)}
 		if i.Node != nil {
 			p.target = i.String()
 		}
@@ -176,6 +189,11 @@ func onInstances(kind Kind, instances []clusters.Instance, plan planner) Fault {
 		f.parts = append(f.parts, p)
 	}
 	return f
+}
+
+// exactly is for a part that takes the given instances, whatever the cluster.
+func exactly(instances ...clusters.Instance) func(*clusters.Cluster) clusters.Instances {
+	return func(*clusters.Cluster) clusters.Instances { return instances }
 }
 
 // command is a script with its arguments $1, $2 ...

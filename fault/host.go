@@ -15,6 +15,11 @@ const (
 	KindFreeze   Kind = "freeze"
 )
 
+var hostEntries = []Entry{
+	{KindPowerOff, "host", "nodes", "nodes that this machine can switch", "the node is switched on with its address", "the engine says that it does not run"},
+	{KindFreeze, "host", "nodes", "nodes that this machine can switch", "the node is thawed", "the engine says that it is paused"},
+}
+
 // hostLanding covers an engine that is busy with several containers.
 const hostLanding = 30 * time.Second
 
@@ -66,9 +71,9 @@ type switching struct {
 func onNodes(kind Kind, nodes []*clusters.Node, how func(*clusters.Node) switching) Fault {
 	f := Fault{Kind: kind, TTL: DefaultTTL}
 	for _, n := range nodes {
-		p := part{target: "a missing node", node: n}
+		p := part{kind: kind, target: "a missing node", node: n}
 		if n != nil {
-			p.target = "node " + n.Name
+			p.target, p.takes = "node "+n.Name, exactly(n.Everything()...)
 		}
 		p.plan = func(ctx context.Context, id string) (effect, error) { return planSwitching(ctx, n, id, how(n)) }
 		f.parts = append(f.parts, p)

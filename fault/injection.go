@@ -176,7 +176,7 @@ func (i *Injection) awaitLanded(ctx context.Context) error {
 	err := each(i.effects, func(n int, e effect) error {
 		ctx, cancel := context.WithTimeout(ctx, e.landing)
 		defer cancel()
-		return clusters.Await(ctx, provePoll, "the proof of "+string(i.Fault.Kind), func(ctx context.Context) (err error) {
+		return clusters.Await(ctx, provePoll, "the proof of "+string(e.kind), func(ctx context.Context) (err error) {
 			proofs[n], err = e.prove(ctx)
 			return err
 		})
@@ -321,7 +321,7 @@ func (i *Injection) record(e effect, state State) Record {
 	r := Record{
 		ID: e.id, Time: time.Now(),
 		Cluster: i.injector.cluster.Name, Run: i.injector.cluster.Run, Node: e.node.Name,
-		Fault: i.Fault.Kind, Target: e.target, State: state, Undo: e.undo,
+		Fault: e.kind, Target: e.target, State: state, Undo: e.undo,
 	}
 	if e.undo != nil {
 		r.TTLSeconds, r.Deadline = i.Fault.TTL.Seconds(), i.deadline

@@ -92,6 +92,9 @@ func (in *Injector) plan(ctx context.Context, f Fault) (*Injection, error) {
 		return nil, err
 	}
 	effects, err := f.plan(ctx, i.ID)
+	if err == nil {
+		err = in.guard(ctx, i)
+	}
 	if err != nil {
 		in.release(i)
 		return nil, err

@@ -19,6 +19,14 @@ const (
 	KindPause     Kind = "pause"
 )
 
+var processEntries = []Entry{
+	{KindKill, "process", "any component", "", "none: it is restarted by the kubelet or systemd", "the process is gone"},
+	{KindTerminate, "process", "any component", "", "none: it is restarted by the kubelet or systemd", "the process is gone"},
+	{KindHoldDown, "process", "any component", "", "the loop that kills restarts is stopped", "the process is gone, and the loop runs"},
+	{KindPause, "process", "any component", "", "SIGCONT", "the kernel calls the process stopped"},
+	{KindStop, "process", "static pods", "", "the manifest is moved back", "manifest and process are gone"},
+}
+
 const (
 	// signalLanding is generous for what the kernel does in milliseconds.
 	signalLanding = 10 * time.Second

@@ -182,7 +182,7 @@ func TestScriptsPauseAndResume(t *testing.T) {
 		func(i *Injection) error { return i.Undo(t.Context()) },
 		func(*Injection) error { s.fire(); return nil },
 	} {
-		i, err := in.Inject(t.Context(), Pause(victim))
+		i, err := in.Inject(t.Context(), meant(Pause(victim)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestScriptsKillAndHoldDown(t *testing.T) {
 			s := newSandbox(t)
 			s.start()
 			in, victim := s.victim()
-			i, err := in.Inject(t.Context(), constructors[kind].make(victim))
+			i, err := in.Inject(t.Context(), meant(constructors[kind].make(victim)))
 			if err != nil {
 				t.Fatal(err)
 			}

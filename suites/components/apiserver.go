@@ -22,7 +22,7 @@ var _ = Describe("The only API server", Topology("single-host-minimal"), Compone
 		d := On(ctx, "single-host-minimal")
 		leaders := clusters.Instances{d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)}
 		exits := d.WatchExits(leaders...)
-		d.Inject(fault.Stop(d.Instances(clusters.APIServer)...))
+		d.Inject(fault.Stop(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead} {
 			Expect(d).To(Lose(name).As(record.Refused).Within(d.Timing.Noticed()))

@@ -21,7 +21,7 @@ import (
 var _ = Describe("Without a controller manager", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, SpecPriority(10), func() {
 	It("changes are accepted and nobody carries them out", Claims("KCM-01"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
-		d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...))
+		d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))
 
 		Expect(d).To(Lose(probe.Reconcile).Within(d.Timing.Noticed()))
 		Expect(d.Attempt("scale a deployment", scaleTo(3))).To(BeAccepted())

@@ -18,7 +18,7 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 	It("serves cached reads for a window of time without a majority, and plain reads not at all", Claims("ETCD-03", "ETCD-05"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		d.AwaitQuietStore(d.Timing.WatchErrorMemory())
-		d.Inject(fault.Pause(d.EtcdMembers().Majority()...))
+		d.Inject(fault.Pause(d.EtcdMembers().Majority()...).Losing(clusters.Etcd))
 		survivor := d.EtcdMembers().Except(d.EtcdMembers().Majority()...)[0].Node
 
 		Expect(d).To(Lose(probe.ConsistentRead).Within(d.Timing.Noticed()))
@@ -49,7 +49,7 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 // RefuseWritesWithoutAMajority is the experiment of ETCD-02; sabotage runs use it too.
 func RefuseWritesWithoutAMajority(d *Drill) {
 	GinkgoHelper()
-	d.Inject(fault.Pause(d.EtcdMembers().Majority()...))
+	d.Inject(fault.Pause(d.EtcdMembers().Majority()...).Losing(clusters.Etcd))
 
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 	Expect(d).To(Lose(probe.Schedule).Within(d.Timing.Noticed()))

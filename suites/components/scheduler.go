@@ -13,7 +13,7 @@ import (
 var _ = Describe("Without a scheduler", Topology("single-host-minimal"), Component(clusters.Scheduler), Core, SpecPriority(10), func() {
 	It("no pod is placed and everything else goes on", Smoke, Claims("SCHED-01"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
-		d.Inject(fault.Stop(d.Instances(clusters.Scheduler)...))
+		d.Inject(fault.Stop(d.Instances(clusters.Scheduler)...).Losing(clusters.Scheduler))
 
 		Expect(d).To(Lose(probe.Schedule).Within(d.Timing.Noticed()))
 		Expect(d.Attempt("create a pod", startPod)).To(BeAccepted())

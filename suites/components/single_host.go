@@ -23,7 +23,7 @@ var _ = Describe("On a single host with one of everything", Topology("single-hos
 	DescribeTable("a crash of", Claims("TOPO-01"),
 		func(ctx SpecContext, component clusters.Component, pausing []probe.Name, ways []record.Way, pause func(clusters.Timing) clusters.Bounds, serving []probe.Name) {
 			d := On(ctx, "single-host-minimal")
-			d.Inject(fault.Kill(d.Instances(component)...))
+			d.Inject(fault.Kill(d.Instances(component)...).Losing(component))
 
 			for _, name := range pausing {
 				Expect(d).To(VisiblyPause(name).As(ways...).Within(pause(d.Timing)))
