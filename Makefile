@@ -39,6 +39,10 @@ report: ## Render the newest run's report again from its record
 topologies: ## List every documented layout: hosts, single points of failure, memory
 	@$(FAULTLINE) topologies
 
+.PHONY: faults
+faults: ## List every fault: targets, needs, undo, proof
+	@$(FAULTLINE) faults
+
 .PHONY: up
 up: ## Create a cluster to look at: make up TOPOLOGY=three-host-stacked
 	@$(FAULTLINE) up

@@ -117,7 +117,14 @@ func (f Fault) Nodes() []string {
 
 // String tells the fault to people.
 func (f Fault) String() string {
-	return string(f.Kind) + " " + strings.Join(f.Targets(), ", ")
+	if f.Kind != KindTogether {
+		return string(f.Kind) + " " + strings.Join(f.Targets(), ", ")
+	}
+	texts := make([]string, len(f.parts))
+	for n, p := range f.parts {
+		texts[n] = string(p.kind) + " " + p.target
+	}
+	return strings.Join(texts, " and ")
 }
 
 // Available returns nil when the fault can be injected here and now, else the

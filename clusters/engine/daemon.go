@@ -90,7 +90,7 @@ func spawnDockerd() (<-chan error, error) {
 func waitForDocker(ctx context.Context, died <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	e := &Engine{binary: "docker"}
+	e := newEngine("docker")
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
 	for {

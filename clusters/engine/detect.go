@@ -33,11 +33,11 @@ var candidates = []struct{ binary, banner string }{
 func detect(wanted string, version func(binary string) string) (*Engine, error) {
 	switch wanted {
 	case "docker", "podman", "nerdctl", "finch", "nerdctl.lima":
-		return &Engine{binary: wanted}, nil
+		return newEngine(wanted), nil
 	}
 	for _, c := range candidates {
 		if strings.HasPrefix(version(c.binary), c.banner) {
-			return &Engine{binary: c.binary}, nil
+			return newEngine(c.binary), nil
 		}
 	}
 	return nil, ErrNone

@@ -18,7 +18,21 @@ import (
 
 // Engine is a container engine's command-line client.
 type Engine struct {
-	binary string
+	binary   string
+	sessions *sessions
+}
+
+// newEngine is the engine of a client.
+func newEngine(binary string) *Engine {
+	e := &Engine{binary: binary}
+	e.sessions = &sessions{
+		shell: func(container string) []string { return []string{binary, "exec", "-i", container, "sh"} },
+		frozen: func(ctx context.Context, container string) bool {
+			out, err := e.Run(ctx, "inspect", "--format", "{{.State.Status}}", container)
+			return err == nil && strings.TrimSpace(string(out)) == "paused"
+		},
+	}
+	return e
 }
 
 // Name is the client's name: docker, podman, nerdctl, nerdctl.lima or finch.
@@ -55,9 +69,10 @@ func (e *Engine) RunInput(ctx context.Context, stdin io.Reader, args ...string) 
 	return run(cmd)
 }
 
-// Exec runs argv inside a running container and returns what it prints.
+// Exec runs argv inside a running container and returns what it prints. Shells that stay
+// in the container make it fast; they end with the container or with this process.
 func (e *Engine) Exec(ctx context.Context, container string, argv ...string) ([]byte, error) {
-	return e.Run(ctx, append([]string{"exec", container}, argv...)...)
+	return e.sessions.exec(ctx, container, argv)
 }
 
 // ExecInput is [Engine.Exec] with something to read.

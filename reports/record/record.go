@@ -54,6 +54,8 @@ type Environment struct {
 	Profile          string  `json:"profile"` // fast or documented
 	Slack            float64 `json:"slack"`   // factor on upper bounds
 	FaultlineVersion string  `json:"faultlineVersion"`
+	// Seed is that of every random choice of the run.
+	Seed int64 `json:"seed,omitempty"`
 }
 
 // Claim is a row of the catalogue as far as a report needs it.

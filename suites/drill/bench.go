@@ -211,6 +211,7 @@ func (b *Bench) saveEnvironment() error {
 		ImageOrigin: b.Images.Origin, LoadBalancer: b.Images.LoadBalancerKind, Engine: b.Engine.Name(),
 		Kernel: kernelRelease(), CgroupVersion: cgroupVersion(), Cores: runtime.NumCPU(),
 		MemoryBytes: engine.TotalMemory(), Profile: b.Timing.Profile.Name, Slack: b.Timing.Slack,
+		Seed: ginkgo.GinkgoRandomSeed(),
 	}
 	return record.WriteFile(b.Dir.Environment(), func(w io.Writer) error {
 		encoder := json.NewEncoder(w)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -31,6 +32,7 @@ type Drill struct {
 	clock      probe.Clock
 	options    options
 	window     probe.Window
+	dice       *rand.Rand
 
 	// promises are checked again when the fault is undone and at the end.
 	promises []promise

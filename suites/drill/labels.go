@@ -65,5 +65,5 @@ func claimsOf(labels []string) []string {
 // repeatCommand runs this spec alone.
 func repeatCommand(spec types.SpecReport) string {
 	focus := strings.NewReplacer("'", ".", "(", ".", ")", ".", "$", ".").Replace(spec.FullText())
-	return fmt.Sprintf("make chaos GINKGO_FOCUS='%s'", focus)
+	return fmt.Sprintf("make chaos FAULTLINE_SEED=%d GINKGO_FOCUS='%s'", ginkgo.GinkgoRandomSeed(), focus)
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -24,14 +25,18 @@ func chaos(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args, err := ginkgoArguments(dir)
+	seed, err := seed()
+	var args []string
+	if err == nil {
+		args, err = ginkgoArguments(dir, seed)
+	}
 	if err == nil {
 		err = prepareImages(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, refuse(dir, err))
 	}
-	fmt.Printf("run %s: results go to %s\n", dir.Run, dir.Results)
+	fmt.Printf("run %s: results go to %s; the same order and choices again with %s=%d\n", dir.Run, dir.Results, seedVariable, seed)
 	started := time.Now()
 	if err := runSuite(dir, args); err != nil {
 		fmt.Fprintln(os.Stderr, "the suite:", err)
@@ -49,12 +54,12 @@ func chaos(ctx context.Context) error {
 }
 
 // ginkgoArguments is the command line of the suite's one binary.
-func ginkgoArguments(dir rundir.Dir) ([]string, error) {
+func ginkgoArguments(dir rundir.Dir, seed int64) ([]string, error) {
 	filter, err := selection()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty",
+	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10),
 		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", "3h", "--poll-progress-after", "10m", "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)

@@ -26,6 +26,7 @@ var verbs = []verb{
 	{"recover", "undo the faults that a killed run left behind", recoverFaults},
 	{"report", "render the newest run's report again", report},
 	{"topologies", "list every documented layout", topologies},
+	{"faults", "list every fault", faults},
 	{"up", "create a cluster of the layout TOPOLOGY and keep it", up},
 	{"down", "end the cluster that up created", down},
 	{"bench", "measure how layouts come up, beside plain kind", benchTopologies},

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onsi/ginkgo/v2/types"
@@ -49,6 +51,22 @@ func selection() (string, error) {
 		both += " && (" + filter + ")"
 	}
 	return both, nil
+}
+
+// seedVariable names the seed of every random choice of a run.
+const seedVariable = "FAULTLINE_SEED"
+
+// seed reads FAULTLINE_SEED, or throws the dice.
+func seed() (int64, error) {
+	text := os.Getenv(seedVariable)
+	if text == "" {
+		return 1 + rand.Int64N(1_000_000), nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s=%q: want a whole number from 1", seedVariable, text)
+	}
+	return n, nil
 }
 
 // knownLabels are all values of our key:value labels.

@@ -36,3 +36,20 @@ func TestSelectionRefuses(t *testing.T) {
 		t.Error("an unknown tier was accepted")
 	}
 }
+
+func TestSeed(t *testing.T) {
+	t.Setenv(seedVariable, "42")
+	if n, err := seed(); err != nil || n != 42 {
+		t.Errorf("%d, %v; want 42", n, err)
+	}
+	for _, bad := range []string{"x", "0", "-3", "1.5"} {
+		t.Setenv(seedVariable, bad)
+		if _, err := seed(); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	t.Setenv(seedVariable, "")
+	if n, err := seed(); err != nil || n < 1 {
+		t.Errorf("%d, %v; want any from 1", n, err)
+	}
+}

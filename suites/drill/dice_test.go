@@ -1,0 +1,20 @@
+package drill
+
+import "testing"
+
+func TestDiceFollowFromSeedAndName(t *testing.T) {
+	throws := func(seed int64, name string) [8]uint64 {
+		var all [8]uint64
+		dice := diceOf(seed, name)
+		for n := range all {
+			all[n] = dice.Uint64()
+		}
+		return all
+	}
+	if throws(7, "a") != throws(7, "a") {
+		t.Error("the same seed and name gave other choices")
+	}
+	if throws(7, "a") == throws(8, "a") || throws(7, "a") == throws(7, "b") {
+		t.Error("another seed or name gave the same choices")
+	}
+}
