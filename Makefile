@@ -55,6 +55,10 @@ down: ## End the cluster of make up
 bench-topologies: ## Measure how every layout comes up, beside plain kind (an hour; TOPOLOGIES="a b" for some)
 	@$(FAULTLINE) bench
 
+.PHONY: bench-faults
+bench-faults: ## Measure how long faults take from the call to the proof, beside the bare engine (15 minutes)
+	@$(FAULTLINE) bench-faults
+
 .PHONY: doctor
 doctor: ## Check this machine, one line each, with the command that mends it
 	@$(FAULTLINE) doctor

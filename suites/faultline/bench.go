@@ -51,10 +51,7 @@ func benchTopologies(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx := context.WithoutCancel(ctx)
-		err = errors.Join(err, kind.DeleteNetwork(ctx, b.options.Engine, benchRun), os.RemoveAll(b.options.Dir))
-	}()
+	defer func() { err = errors.Join(err, b.close(ctx)) }()
 	var rows []string
 	for _, t := range chosen {
 		f, err := b.measure(ctx, t)
@@ -112,6 +109,11 @@ func newBencher(ctx context.Context) (*bencher, error) {
 		options: kind.Options{Timing: timing, Engine: e, Images: set, Run: benchRun, Dir: state, Logs: rundir.Artifacts(), Progress: p},
 		plain:   map[string]time.Duration{},
 	}, nil
+}
+
+// close removes what all clusters of the benchmark shared.
+func (b *bencher) close(ctx context.Context) error {
+	return errors.Join(kind.DeleteNetwork(context.WithoutCancel(ctx), b.options.Engine, benchRun), os.RemoveAll(b.options.Dir))
 }
 
 // next is the options of another cluster.

@@ -30,6 +30,7 @@ var verbs = []verb{
 	{"up", "create a cluster of the layout TOPOLOGY and keep it", up},
 	{"down", "end the cluster that up created", down},
 	{"bench", "measure how layouts come up, beside plain kind", benchTopologies},
+	{"bench-faults", "measure how long faults take to land, beside the bare engine", benchFaults},
 	{"doctor", "check this machine", doctor},
 	{"images", "pull or build the images", prepareImages},
 	{"compiler", "make sure that the race detector finds a C compiler", compiler},
