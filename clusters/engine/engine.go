@@ -27,6 +27,9 @@ func newEngine(binary string) *Engine {
 	e := &Engine{binary: binary}
 	e.sessions = &sessions{
 		shell: func(container string) []string { return []string{binary, "exec", "-i", container, "sh"} },
+		told: func(container string, argv []string) []string {
+			return append([]string{binary, "exec", container}, argv...)
+		},
 		frozen: func(ctx context.Context, container string) bool {
 			out, err := e.Run(ctx, "inspect", "--format", "{{.State.Status}}", container)
 			return err == nil && strings.TrimSpace(string(out)) == "paused"

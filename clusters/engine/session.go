@@ -31,8 +31,10 @@ const (
 // sessions run commands in containers through shells that stay. A command then costs a
 // millisecond, and not the 50 ms of a new process in a container.
 type sessions struct {
-	// shell is the command line of a shell in a container.
+	// shell is the command line of a shell in a container, told that of one command, for
+	// people.
 	shell func(container string) []string
+	told  func(container string, argv []string) []string
 	// frozen tells whether a container cannot answer.
 	frozen func(ctx context.Context, container string) bool
 
@@ -69,7 +71,7 @@ func (p *sessions) exec(ctx context.Context, container string, argv []string) ([
 	}
 	s, err := p.take(container)
 	if err != nil {
-		return nil, &CommandError{Argv: append(p.shell(container), argv...), Err: err}
+		return nil, &CommandError{Argv: p.told(container, argv), Err: err}
 	}
 	done := make(chan answer, 1)
 	go func() {
@@ -87,11 +89,11 @@ func (p *sessions) exec(ctx context.Context, container string, argv []string) ([
 			return p.finish(container, s, argv, a)
 		case <-ctx.Done():
 			s.end()
-			return nil, &CommandError{Argv: append(p.shell(container), argv...), Err: ctx.Err()}
+			return nil, &CommandError{Argv: p.told(container, argv), Err: ctx.Err()}
 		case <-poll.C:
 			if p.frozen(ctx, container) {
 				s.end()
-				return nil, &CommandError{Argv: append(p.shell(container), argv...), Err: fmt.Errorf("container %s is paused", container)}
+				return nil, &CommandError{Argv: p.told(container, argv), Err: fmt.Errorf("container %s is paused", container)}
 			}
 		}
 	}
@@ -105,7 +107,7 @@ func (p *sessions) finish(container string, s *session, argv []string, a answer)
 		p.give(container, s)
 	}
 	if a.err != nil {
-		return a.out, &CommandError{Argv: append(p.shell(container), argv...), Stderr: strings.TrimSpace(string(a.said)), Err: a.err}
+		return a.out, &CommandError{Argv: p.told(container, argv), Stderr: strings.TrimSpace(string(a.said)), Err: a.err}
 	}
 	return a.out, nil
 }

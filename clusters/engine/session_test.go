@@ -15,9 +15,12 @@ import (
 func localSessions(started *atomic.Int32) *sessions {
 	return &sessions{
 		shell:  func(string) []string { started.Add(1); return []string{"sh"} },
+		told:   told,
 		frozen: func(context.Context, string) bool { return false },
 	}
 }
+
+func told(container string, argv []string) []string { return append([]string{"engine", "exec", container}, argv...) }
 
 func TestASessionRunsCommandsAsTheEngineDoes(t *testing.T) {
 	var started atomic.Int32
@@ -108,10 +111,13 @@ func TestASessionThatHangsIsGivenUp(t *testing.T) {
 }
 
 func TestASessionTellsWhyThereIsNone(t *testing.T) {
-	p := &sessions{shell: func(string) []string { return []string{"sh", "-c", "echo no such container >&2; exit 1"} }}
+	p := &sessions{
+		shell: func(string) []string { return []string{"sh", "-c", "echo no such container >&2; exit 1"} },
+		told:  told,
+	}
 	_, err := p.exec(t.Context(), "c", []string{"true"})
 	var failed *CommandError
-	if !errors.As(err, &failed) || failed.Stderr != "no such container" {
+	if !errors.As(err, &failed) || failed.Stderr != "no such container" || failed.Command() != "engine exec c true" {
 		t.Errorf("%v", err)
 	}
 }

@@ -41,7 +41,8 @@ type bencher struct {
 }
 
 // benchTopologies prints, for each topology of TOPOLOGIES (all of them if it is empty),
-// what it takes to come up, beside plain kind with the same number of nodes.
+// what it takes to come up, beside plain kind with the same number of nodes. With all of
+// them it also compares several clusters that boot at once with one.
 func benchTopologies(ctx context.Context) (err error) {
 	chosen, err := topologiesFromEnv()
 	if err != nil {
@@ -61,13 +62,19 @@ func benchTopologies(ctx context.Context) (err error) {
 		rows = append(rows, row(t, f, err))
 	}
 	printRows(rows)
+	if os.Getenv(topologiesVariable) != "" {
+		return nil
+	}
 	return b.atOnce(ctx, 3)
 }
+
+// topologiesVariable names the layouts to measure.
+const topologiesVariable = "TOPOLOGIES"
 
 // topologiesFromEnv reads TOPOLOGIES; the layouts of growing control planes are part
 // of all.
 func topologiesFromEnv() ([]clusters.Topology, error) {
-	names := strings.Fields(os.Getenv("TOPOLOGIES"))
+	names := strings.Fields(os.Getenv(topologiesVariable))
 	if len(names) == 0 {
 		return slices.Concat(clusters.Documented(), clusters.Growth()), nil
 	}
@@ -80,7 +87,7 @@ func topologiesFromEnv() ([]clusters.Topology, error) {
 		}
 		t, err := clusters.Find(name)
 		if err != nil {
-			return nil, fmt.Errorf("TOPOLOGIES: %w", err)
+			return nil, fmt.Errorf("%s: %w", topologiesVariable, err)
 		}
 		chosen = append(chosen, t)
 	}
