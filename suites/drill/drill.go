@@ -169,6 +169,16 @@ func (d *Drill) Inject(f fault.Fault) {
 	bench.Progress.Printf("%s: %s landed", d.experiment.ID, f)
 }
 
+// Play injects, holds and undoes one step after another: a target that flaps, or a fault
+// that grows. Nothing of it is in effect when it returns.
+func (d *Drill) Play(steps ...fault.Step) {
+	ginkgo.GinkgoHelper()
+	chain, err := d.injector.Play(d.ctx, steps...)
+	d.injections = append(d.injections, chain...)
+	d.require(err, "a step did not land")
+	bench.Progress.Printf("%s: %d steps are over", d.experiment.ID, len(steps))
+}
+
 // Undo takes every open fault back, after checking that what was lost stayed
 // lost and what was promised was kept while the fault held.
 func (d *Drill) Undo() {
