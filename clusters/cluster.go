@@ -57,6 +57,8 @@ type Node struct {
 	// Power switches the node from this machine; empty where we cannot.
 	Power Power
 	shell Shell
+	// cluster is the one that the node is reached by.
+	cluster *Cluster
 }
 
 // Power is how to switch a node: commands of this machine.
@@ -70,6 +72,8 @@ type Power struct {
 	Status []string
 	// Cores, with a CPU set as last argument, moves a node that runs to those cores.
 	Cores []string
+	// Destroy ends the node for good, with everything that only it has stored.
+	Destroy []string
 }
 
 // EtcdData is where etcd keeps its data, on every node that has one.
@@ -81,7 +85,7 @@ const ServerName = "kubernetes"
 // Reach gives the cluster's nodes their way to run commands.
 func (c *Cluster) Reach(shell Shell) {
 	for _, n := range c.Nodes {
-		n.shell = shell
+		n.shell, n.cluster = shell, c
 	}
 }
 
@@ -119,6 +123,14 @@ func (c *Cluster) Node(name string) (*Node, error) {
 		}
 	}
 	return nil, fmt.Errorf("cluster %s has no node %q", c.Name, name)
+}
+
+// Neighbours lists the other nodes of the node's cluster; none before that is reached.
+func (n *Node) Neighbours() []*Node {
+	if n.cluster == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(n.cluster.Nodes), func(other *Node) bool { return other == n })
 }
 
 // With lists the nodes of a role.

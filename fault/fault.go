@@ -4,6 +4,7 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,8 @@ type effect struct {
 	// inject is the action. undo takes it back, is idempotent, and is nil where
 	// nothing outlives the action: then there is nothing to arm either.
 	inject, undo []string
+	// input is what the action reads on its standard input; nil: nothing.
+	input []byte
 	// arm sets the dead man's switch; nil means a systemd timer on the node.
 	arm func(ttl time.Duration) []string
 	// prove returns the evidence that the effect is there now.
@@ -72,6 +75,17 @@ type effect struct {
 	landing time.Duration
 	// recovered returns since when the target has been well.
 	recovered func(context.Context) (time.Time, error)
+}
+
+// act runs the action on the node.
+func (e effect) act(ctx context.Context) error {
+	if e.input == nil {
+		return e.run(ctx, e.inject)
+	}
+	if _, err := e.node.ExecInput(ctx, bytes.NewReader(e.input), e.inject...); err != nil {
+		return fmt.Errorf("%s: %w", e.target, err)
+	}
+	return nil
 }
 
 // run runs one of the effect's commands on its node.

@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,13 +13,22 @@ import (
 // The faults on whole nodes.
 const (
 	KindPowerOff Kind = "power-off"
+	KindReboot   Kind = "reboot"
+	KindDestroy  Kind = "destroy"
 	KindFreeze   Kind = "freeze"
+	KindBlackout Kind = "blackout"
 )
 
 var hostEntries = []Entry{
-	{KindPowerOff, "host", "nodes", "nodes that this machine can switch", "the node is switched on with its address", "the engine says that it does not run"},
-	{KindFreeze, "host", "nodes", "nodes that this machine can switch", "the node is thawed", "the engine says that it is paused"},
+	{KindPowerOff, "host", "nodes", switchable, "the node is switched on with its address", "the engine says that it does not run"},
+	{KindReboot, "host", "nodes", switchable, "the node is switched on with its address, if it is not on", "its first process is another one"},
+	{KindDestroy, "host", "nodes", switchable, "none: the node and what it stored are gone for good", "the engine does not know it any more"},
+	{KindFreeze, "host", "nodes", switchable, "the node is thawed", "the engine says that it is paused"},
+	{KindBlackout, "host", "nodes", switchable, "the node is thawed, if it is not yet", "the engine said that it was paused at both ends of the measured time"},
 }
+
+// switchable is what the faults on nodes need.
+const switchable = "nodes that this machine can switch"
 
 // hostLanding covers an engine that is busy with several containers.
 const hostLanding = 30 * time.Second
@@ -69,20 +79,27 @@ type switching struct {
 }
 
 func onNodes(kind Kind, nodes []*clusters.Node, how func(*clusters.Node) switching) Fault {
+	return perNode(kind, nodes, func(ctx context.Context, n *clusters.Node, id string) (effect, error) {
+		return planSwitching(ctx, n, id, how(n))
+	})
+}
+
+// perNode is a fault that does the same to each of several nodes.
+func perNode(kind Kind, nodes []*clusters.Node, plan func(ctx context.Context, n *clusters.Node, id string) (effect, error)) Fault {
 	f := Fault{Kind: kind, TTL: DefaultTTL}
 	for _, n := range nodes {
 		p := part{kind: kind, target: "a missing node", node: n}
 		if n != nil {
 			p.target, p.takes = "node "+n.Name, exactly(n.Everything()...)
 		}
-		p.plan = func(ctx context.Context, id string) (effect, error) { return planSwitching(ctx, n, id, how(n)) }
+		p.plan = func(ctx context.Context, id string) (effect, error) { return plan(ctx, n, id) }
 		f.parts = append(f.parts, p)
 	}
 	return f
 }
 
 func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching) (effect, error) {
-	if len(s.inject) == 0 {
+	if len(n.Power.Status) == 0 {
 		return effect{}, fmt.Errorf("node %s cannot be switched from this machine", n.Name)
 	}
 	machine := clusters.ThisMachine()
@@ -98,9 +115,7 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 		node:   machine,
 		inject: s.inject,
 		undo:   undo,
-		arm: func(ttl time.Duration) []string {
-			return command(armMachine, append([]string{id, fmt.Sprintf("%.3f", ttl.Seconds())}, undo...)...)
-		},
+		arm:    onThisMachine(id, undo),
 		prove: func(ctx context.Context) (string, error) {
 			status, err := statusOf(ctx, machine, n)
 			if err == nil && !s.is(status) {
@@ -120,6 +135,25 @@ func statusOf(ctx context.Context, machine, n *clusters.Node) (string, error) {
 		return "", fmt.Errorf("ask what node %s does: %w", n.Name, err)
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// onThisMachine arms an undo that no node can run.
+func onThisMachine(id string, undo []string) func(ttl time.Duration) []string {
+	return func(ttl time.Duration) []string {
+		return command(armMachine, append([]string{id, seconds(ttl)}, undo...)...)
+	}
+}
+
+// seconds is a time as sleep and timeout take it.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+
+// quoted is a command as a word for a shell.
+func quoted(argv []string) string {
+	words := make([]string, len(argv))
+	for n, a := range argv {
+		words[n] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	return strings.Join(words, " ")
 }
 
 // armMachine is the timer of this machine: $1 is the fault's ID, $2 the TTL in

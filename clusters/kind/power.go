@@ -15,12 +15,13 @@ import (
 // there is one, is a name in the network's DNS.
 func powerOf(engine, network, node, address, alias string) clusters.Power {
 	return clusters.Power{
-		Off:    []string{engine, "kill", node},
-		On:     []string{"sh", "-c", powerOn, "faultline", engine, node, network, address, alias},
-		Freeze: []string{engine, "pause", node},
-		Thaw:   []string{"sh", "-c", thaw, "faultline", engine, node},
-		Status: []string{engine, "inspect", "--format", "{{.State.Status}}", node},
-		Cores:  []string{"sh", "-c", moveToCores, "faultline", engine, node},
+		Off:     []string{engine, "kill", node},
+		On:      []string{"sh", "-c", powerOn, "faultline", engine, node, network, address, alias},
+		Freeze:  []string{engine, "pause", node},
+		Thaw:    []string{"sh", "-c", thaw, "faultline", engine, node},
+		Status:  []string{engine, "inspect", "--format", "{{.State.Status}}", node},
+		Cores:   []string{"sh", "-c", moveToCores, "faultline", engine, node},
+		Destroy: []string{engine, "rm", "--force", "--volumes", node},
 	}
 }
 
