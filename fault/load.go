@@ -75,7 +75,7 @@ const (
 // many as may wait were waiting. Undo: the client is stopped; its namespace is deleted.
 // Healed: both are gone, and the kubelet runs and stays.
 func FloodAPI(n *clusters.Node, clients int, perSecond float64) Fault {
-	return onAPIServer(KindFloodAPI, n, load{
+	return onAPIServer(KindFloodAPI, n, "the requests", load{
 		refuse: func() error {
 			return errors.Join(inRange("clients", int64(clients), 1, maxClients), rateInRange("requests", perSecond, maxRate))
 		},
@@ -90,7 +90,7 @@ func FloodAPI(n *clusters.Node, clients int, perSecond float64) Fault {
 //
 // Proof, undo and healing are those of FloodAPI.
 func EventStorm(n *clusters.Node, perSecond float64) Fault {
-	return onAPIServer(KindEventStorm, n, load{
+	return onAPIServer(KindEventStorm, n, "the Events", load{
 		refuse: func() error { return rateInRange("Events", perSecond, maxEventRate) },
 		args:   []string{"events", "-count", strconv.Itoa(maxEvents), "-rate", decimal(perSecond)},
 		rate:   perSecond, landing: loadLanding,
@@ -105,7 +105,7 @@ func EventStorm(n *clusters.Node, perSecond float64) Fault {
 // Proof: lists are under way, and have ended in the last second or will. Undo and healing
 // are those of FloodAPI.
 func BigLists(n *clusters.Node, objects, parallel int) Fault {
-	return onAPIServer(KindBigLists, n, load{
+	return onAPIServer(KindBigLists, n, "the lists", load{
 		refuse: func() error {
 			return errors.Join(inRange("objects", int64(objects), 1, maxObjects), inRange("parallel lists", int64(parallel), 1, maxParallel),
 				inRange("bytes that are listed at the same time", int64(objects)*int64(parallel)*bigObject, 1, maxListed))
@@ -123,7 +123,7 @@ func BigLists(n *clusters.Node, objects, parallel int) Fault {
 // Proof, undo and healing are those of FloodAPI.
 func ChurnPods(n *clusters.Node, perSecond float64) Fault {
 	keep := max(1, min(keptPods, int(podLife*perSecond)))
-	return onAPIServer(KindChurnPods, n, load{
+	return onAPIServer(KindChurnPods, n, "the pods", load{
 		refuse: func() error { return rateInRange("pods", perSecond, maxChurn) },
 		args:   []string{"pods", "-keep", strconv.Itoa(keep), "-rate", decimal(perSecond)},
 		image:  true, rate: perSecond, landing: loadLanding,
@@ -151,13 +151,14 @@ type load struct {
 	landing time.Duration
 }
 
-func onAPIServer(kind Kind, n *clusters.Node, l load) Fault {
-	return onNode(kind, n, string(kind)+" on the API server", func(ctx context.Context, id string) (effect, error) {
+// onAPIServer is a load on the API server of a node; several may be there at the same time.
+func onAPIServer(kind Kind, n *clusters.Node, what string, l load) Fault {
+	return onNode(kind, n, what+" of the API server", func(ctx context.Context, id string) (effect, error) {
 		if err := l.refuse(); err != nil {
 			return effect{}, err
 		}
-		if len(n.Instances(clusters.APIServer)) == 0 {
-			return effect{}, fmt.Errorf("node %s has no API server to put a load on", n.Name)
+		if n.Role != clusters.ControlPlane || len(n.Instances(clusters.APIServer)) == 0 {
+			return effect{}, fmt.Errorf("node %s is no control-plane node with an API server to put a load on", n.Name)
 		}
 		p, err := programOn(ctx, n)
 		if err != nil {
@@ -180,8 +181,8 @@ func onAPIServer(kind Kind, n *clusters.Node, l load) Fault {
 // program is where a node has the workload program: in the only layer of an image.
 type program struct{ image, layer string }
 
-// programScript prints the name of the newest workload image, and the digest of its layer,
-// if containerd has kept it.
+// programScript prints the name of the workload image and the digest of its layer, if
+// containerd has kept both.
 const programScript = `set -e
 image=$(ctr --namespace k8s.io images list --quiet | grep '/faultline/workload:' | tail -n 1)
 [ "$image" ] || exit 0

@@ -50,7 +50,7 @@ func TestLoadsRefuseWhatMakesNoSense(t *testing.T) {
 		})
 	}
 	n := (&scripted{}).node("", clusters.Etcd)
-	if err := EventStorm(n, 1).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "no API server") {
+	if err := EventStorm(n, 1).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "no control-plane node with an API server") {
 		t.Errorf("a node without an API server: got %v", err)
 	}
 }

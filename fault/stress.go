@@ -169,17 +169,16 @@ func childrenOf(ctx context.Context, n *clusters.Node, id string, pause float64)
 const tick = 10 * time.Millisecond
 
 func proveCPU(ctx context.Context, n *clusters.Node, id string, workers int) (string, error) {
-	const pause = 0.5
-	looks, err := childrenOf(ctx, n, id, pause)
+	looks, err := childrenOf(ctx, n, id, 0.5)
 	if err != nil {
 		return "", err
 	}
 	before, after := looks[0], looks[1]
 	used := time.Duration(after.ticks-before.ticks) * tick
 	if after.count < int64(workers) || used <= 0 {
-		return "", fmt.Errorf("%d of %d workers run on node %s and used %s of CPU time in %g s", after.count, workers, n.Name, used, pause)
+		return "", fmt.Errorf("%d of %d workers run on node %s and used %s of CPU time between two looks", after.count, workers, n.Name, used)
 	}
-	return fmt.Sprintf("%d workers run on node %s and used %s of CPU time in %g s", after.count, n.Name, used, pause), nil
+	return fmt.Sprintf("%d workers run on node %s and used %s of CPU time between two looks", after.count, n.Name, used), nil
 }
 
 func proveMemory(ctx context.Context, n *clusters.Node, id string, bytes int64) (string, error) {

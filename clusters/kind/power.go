@@ -56,10 +56,11 @@ find . -mindepth 1 -depth -type d | while read -r group; do echo "$2" > "$group/
 `
 
 // limit gives the node $2 the CPU quota $3, the memory $4, and $5 with swap. The engine
-// takes 0 for no change: no limit is -1, for the memory all that the kernel can count.
+// takes 0 for no change, and -1 is a limit for the CPU only: no limit of memory is all that
+// the kernel can count. With swap it has to be a number too, else the kernel keeps the old one.
 const limit = unlessGone + `quota=$3 memory=$4 swap=$5
 [ "$quota" -gt 0 ] || quota=-1
 [ "$memory" -gt 0 ] || memory=9223372036854771712
-[ "$swap" -gt 0 ] || swap=-1
+[ "$swap" -gt 0 ] || swap=9223372036854771712
 "$1" update --cpu-period 100000 --cpu-quota "$quota" --memory "$memory" --memory-swap "$swap" "$2" > /dev/null
 `
