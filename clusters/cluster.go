@@ -74,6 +74,16 @@ type Power struct {
 	Cores []string
 	// Destroy ends the node for good, with everything that only it has stored.
 	Destroy []string
+	// Limits prints the node's limits as the engine has them, see clusters.Limits. Limit,
+	// with those values as last arguments, sets them; it is idempotent.
+	Limits, Limit []string
+}
+
+// Limits are what a node may use of its machine, as the engine has it: CPU time in
+// microseconds of every 100 ms, memory, and memory with swap, in bytes. No limit is 0, or
+// -1 after there was one.
+type Limits struct {
+	CPUQuota, Memory, MemorySwap int64
 }
 
 // EtcdData is where etcd keeps its data, on every node that has one.

@@ -110,22 +110,29 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 	if status != statusRunning {
 		return effect{}, fmt.Errorf("node %s is %s already, so there is nothing to break", n.Name, status)
 	}
-	undo := command(switchBackScript, append([]string{id}, s.undo...)...)
+	e := fromOutside(id, s.inject, s.undo)
+	e.prove = func(ctx context.Context) (string, error) {
+		status, err := statusOf(ctx, machine, n)
+		if err == nil && !s.is(status) {
+			err = fmt.Errorf("it is %s", status)
+		}
+		return fmt.Sprintf("node %s is %s", n.Name, status), err
+	}
+	e.landing = hostLanding
+	e.recovered = stays(n.Vital(), func(clusters.Process) bool { return true })
+	return e, nil
+}
+
+// fromOutside is an effect that this machine has on a node, with a dead man's switch of
+// its own.
+func fromOutside(id string, inject, undo []string) effect {
+	undo = command(switchBackScript, append([]string{id}, undo...)...)
 	return effect{
-		node:   machine,
-		inject: s.inject,
+		node:   clusters.ThisMachine(),
+		inject: inject,
 		undo:   undo,
 		arm:    onThisMachine(id, undo),
-		prove: func(ctx context.Context) (string, error) {
-			status, err := statusOf(ctx, machine, n)
-			if err == nil && !s.is(status) {
-				err = fmt.Errorf("it is %s", status)
-			}
-			return fmt.Sprintf("node %s is %s", n.Name, status), err
-		},
-		landing:   hostLanding,
-		recovered: stays(n.Vital(), func(clusters.Process) bool { return true }),
-	}, nil
+	}
 }
 
 // statusOf asks the engine what the node does.

@@ -20,7 +20,9 @@ func localSessions(started *atomic.Int32) *sessions {
 	}
 }
 
-func told(container string, argv []string) []string { return append([]string{"engine", "exec", container}, argv...) }
+func told(container string, argv []string) []string {
+	return append([]string{"engine", "exec", container}, argv...)
+}
 
 func TestASessionRunsCommandsAsTheEngineDoes(t *testing.T) {
 	var started atomic.Int32

@@ -22,6 +22,8 @@ func powerOf(engine, network, node, address, alias string) clusters.Power {
 		Status:  []string{engine, "inspect", "--format", "{{.State.Status}}", node},
 		Cores:   []string{"sh", "-c", moveToCores, "faultline", engine, node},
 		Destroy: []string{engine, "rm", "--force", "--volumes", node},
+		Limits:  []string{engine, "inspect", "--format", "{{.HostConfig.CpuQuota}} {{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}", node},
+		Limit:   []string{"sh", "-c", limit, "faultline", engine, node},
 	}
 }
 
@@ -52,4 +54,14 @@ const moveToCores = unlessGone + `all=0-$(($(nproc --all) - 1))
 find . -mindepth 1 -type d | while read -r group; do echo "$1" > "$group/cpuset.cpus"; done
 find . -mindepth 1 -depth -type d | while read -r group; do echo "$2" > "$group/cpuset.cpus"; done' sh "$all" "$3"
 "$1" update --cpuset-cpus "$3" "$2" > /dev/null
+`
+
+// limit gives the node $2 the CPU quota $3, the memory $4, and $5 with swap. The engine
+// takes 0 for no change, and -1 is a limit for the CPU only: no limit of memory is all that
+// the kernel can count. With swap it has to be a number too, else the kernel keeps the old one.
+const limit = unlessGone + `quota=$3 memory=$4 swap=$5
+[ "$quota" -gt 0 ] || quota=-1
+[ "$memory" -gt 0 ] || memory=9223372036854771712
+[ "$swap" -gt 0 ] || swap=9223372036854771712
+"$1" update --cpu-period 100000 --cpu-quota "$quota" --memory "$memory" --memory-swap "$swap" "$2" > /dev/null
 `
