@@ -28,6 +28,9 @@ type Cluster struct {
 	Nodes    []*Node
 	// Balancer is what stands before the API servers, nil where nothing does.
 	Balancer *Endpoint
+	// Forwarder is the machine of a balancer that stands outside every host, as kind's
+	// does. It is none of the Nodes.
+	Forwarder *Node
 	// Endpoint is the host:port by which the cluster's own clients know the balancer;
 	// empty: its address.
 	Endpoint string
@@ -74,6 +77,9 @@ type Power struct {
 	Cores []string
 	// Destroy ends the node for good, with everything that only it has stored.
 	Destroy []string
+	// Inside, with a command as last arguments, runs that with every privilege on a machine
+	// that has neither systemd nor privileges of its own; empty for all others.
+	Inside []string
 	// Limits prints the node's limits as the engine has them, see clusters.Limits. Limit,
 	// with those values as last arguments, sets them; it is idempotent.
 	Limits, Limit []string
@@ -97,6 +103,14 @@ func (c *Cluster) Reach(shell Shell) {
 	for _, n := range c.Nodes {
 		n.shell, n.cluster = shell, c
 	}
+	if f := c.Forwarder; f != nil {
+		f.shell, f.cluster = f.inside, c
+	}
+}
+
+// inside is the shell of a machine without privileges of its own.
+func (n *Node) inside(ctx context.Context, _ string, stdin io.Reader, argv ...string) ([]byte, error) {
+	return LocalShell(ctx, n.Name, stdin, slices.Concat(n.Power.Inside, argv)...)
 }
 
 // Connect gives the nodes their way to run commands and reads the cluster's kubeconfig,
@@ -125,8 +139,11 @@ func (n *Node) ExecInput(ctx context.Context, stdin io.Reader, argv ...string) (
 	return n.shell(ctx, n.Name, stdin, argv...)
 }
 
-// Node finds a node by name.
+// Node finds a node, or the forwarder, by name.
 func (c *Cluster) Node(name string) (*Node, error) {
+	if c.Forwarder != nil && c.Forwarder.Name == name {
+		return c.Forwarder, nil
+	}
 	for _, n := range c.Nodes {
 		if n.Name == name {
 			return n, nil

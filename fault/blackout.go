@@ -49,14 +49,15 @@ func planBlackout(ctx context.Context, n *clusters.Node, id string, length time.
 }
 
 // blackoutScript keeps a node frozen for $2 seconds, for the fault $1. $3 freezes, $4 asks
-// and $5 thaws; they are words of a shell. It notes how many milliseconds it was.
+// and $5 thaws; they are words of a shell. It notes how many milliseconds it was. Who waits
+// for the script must not have to wait for a sleep that outlives it.
 const blackoutScript = `set -e
 note=/tmp/faultline-blackout-$1
 frozen() { [ "$(eval "$1")" = paused ] || { echo "the node is not frozen $2" >&2; exit 1; }; }
 eval "$3" > /dev/null
 frozen "$4" "after it was told to"
 began=$(date +%s%N)
-sleep "$2"
+sleep "$2" > /dev/null 2>&1
 frozen "$4" "at the end: somebody thawed it"
 ended=$(date +%s%N)
 eval "$5" > /dev/null

@@ -40,8 +40,17 @@ func plugged(t *testing.T) (*plug, *Injector, *clusters.Node) {
 func (p *plug) is(t *testing.T, status string) {
 	t.Helper()
 	if err := os.WriteFile(p.status, []byte(status+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
+}
+
+// frozen fails while the node is not.
+func (p *plug) frozen(context.Context) error {
+	got, err := os.ReadFile(p.status)
+	if err == nil && strings.TrimSpace(string(got)) != "paused" {
+		err = errors.New("it is not frozen")
+	}
+	return err
 }
 
 // shell is the model's, and tells of boots.
@@ -92,10 +101,15 @@ func TestABlackoutEndsByItself(t *testing.T) {
 
 func TestABlackoutThatIsCutShortHasNotLanded(t *testing.T) {
 	p, in, n := plugged(t)
-	thawed := time.AfterFunc(200*time.Millisecond, func() { p.is(t, "running") })
-	defer thawed.Stop()
-	_, err := in.Inject(t.Context(), meant(Blackout(time.Second, n)))
-	if !errors.Is(err, ErrNotLanded) || !strings.Contains(err.Error(), "somebody thawed it") {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		if err := clusters.Await(ctx, 10*time.Millisecond, "the freeze", p.frozen); err == nil {
+			p.is(t, "running")
+		}
+	}()
+	_, err := in.Inject(t.Context(), meant(Blackout(2*time.Second, n)))
+	if !errors.Is(err, ErrNotLanded) || !strings.Contains(err.Error(), "the node is not frozen") {
 		t.Errorf("got %v", err)
 	}
 	p.mustBe(t, "running")
@@ -105,8 +119,12 @@ func TestABlackoutThatIsCancelledIsThawed(t *testing.T) {
 	p, in, n := plugged(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
+	start := time.Now()
 	if _, err := in.Inject(ctx, meant(Blackout(time.Minute, n))); !errors.Is(err, ErrNotLanded) {
 		t.Errorf("got %v", err)
+	}
+	if took := time.Since(start); took > 45*time.Second {
+		t.Errorf("it took %s to give up", took)
 	}
 	p.mustBe(t, "running")
 }

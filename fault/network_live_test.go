@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"faultline/clusters"
 	"faultline/clusters/clustertest"
 )
@@ -20,7 +22,7 @@ import (
 // curl's status: 7 is refused, 28 a time-out, and anything else means that somebody speaks.
 func connect(t *testing.T, from, to *clusters.Node, port int) string {
 	t.Helper()
-	out, err := from.Exec(t.Context(), "sh", "-c", `curl -sk -o /dev/null --connect-timeout 1 -m 2 "https://$1:$2/"; echo $?`, "sh", to.Address, strconv.Itoa(port))
+	out, err := from.Exec(t.Context(), "sh", "-c", `curl -sk -o /dev/null --connect-timeout 1 -m 15 "https://$1:$2/"; echo $?`, "sh", to.Address, strconv.Itoa(port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func healNetwork(t *testing.T, i *Injection) {
 func mustBeUnfiltered(t *testing.T, f Fault) {
 	t.Helper()
 	for _, p := range f.parts {
-		eventually(t, "a clean node", 5*time.Second, clusters.Instance{Component: clusters.Etcd, Node: p.node}, unfiltered)
+		eventually(t, "a clean node", 20*time.Second, clusters.Instance{Component: clusters.Etcd, Node: p.node}, unfiltered)
 	}
 }
 
@@ -111,7 +113,7 @@ true`)
 }
 
 // TestNetworkContract breaks the network of three etcd servers in every way and judges by
-// what etcd, and others on the network, see.
+// what etcd, and others on the network, see. FAULTLINE_CONTRACT=full adds variants.
 func TestNetworkContract(t *testing.T) {
 	if os.Getenv("FAULTLINE_LIVE_TESTS") == "" {
 		t.Skip("set FAULTLINE_LIVE_TESTS=1 to break a real network")
@@ -318,8 +320,12 @@ func received(t *testing.T, n *clusters.Node) int64 {
 
 func contractNetworkTimers(t *testing.T, c *clusters.Cluster) {
 	one, two := []*clusters.Node{c.Nodes[0]}, []*clusters.Node{c.Nodes[1]}
-	for _, f := range []Fault{Partition(one, two), Refusing().Isolate(one...), Delay(50*time.Millisecond, 0, one, two), Bandwidth(1<<20, one...)} {
-		i := landLive(t, liveInjector(t, c), f.WithTTL(12*time.Second))
+	faults := []Fault{Delay(50*time.Millisecond, 0, one, two)}
+	if clustertest.Full() {
+		faults = append(faults, Partition(one, two), Refusing().Isolate(one...), Bandwidth(1<<20, one...))
+	}
+	for _, f := range faults {
+		i := landLive(t, liveInjector(t, c), f.WithTTL(8*time.Second))
 		within := time.Until(i.Deadline()) + 20*time.Second
 		for _, p := range f.parts {
 			eventually(t, "a clean node after "+f.String(), within, clusters.Instance{Component: clusters.Etcd, Node: p.node}, unfiltered)
@@ -334,7 +340,11 @@ func contractNetworkTimers(t *testing.T, c *clusters.Cluster) {
 
 func contractNetworkRecover(t *testing.T, c *clusters.Cluster) {
 	one, rest := []*clusters.Node{c.Nodes[0]}, c.Nodes[1:]
-	for _, f := range []Fault{Isolate(one...), Delay(50*time.Millisecond, 0, one, rest), Bandwidth(1<<20, one...)} {
+	faults := []Fault{Isolate(one...)}
+	if clustertest.Full() {
+		faults = append(faults, Delay(50*time.Millisecond, 0, one, rest), Bandwidth(1<<20, one...))
+	}
+	for _, f := range faults {
 		dead := NewInjector(c, testJournal(t))
 		landLive(t, dead, f)
 		if err := dead.journal.Close(); err != nil {
@@ -357,14 +367,7 @@ func contractNetworkSabotage(t *testing.T, c *clusters.Cluster) {
 	} {
 		in := liveInjector(t, c)
 		in.Sabotage.SkipInject = true
-		for k := range f.parts { // a shorter wait for a proof that does not come
-			plan := f.parts[k].plan
-			f.parts[k].plan = func(ctx context.Context, id string) (effect, error) {
-				e, err := plan(ctx, id)
-				e.landing = time.Second
-				return e, err
-			}
-		}
+		hurry(f, time.Second)
 		if _, err := in.Inject(t.Context(), meant(f)); !errors.Is(err, ErrNotLanded) {
 			t.Errorf("a %s that does nothing: got %v, want ErrNotLanded", f.Kind, err)
 		}
@@ -385,4 +388,111 @@ func contractNetworkSabotage(t *testing.T, c *clusters.Cluster) {
 		t.Fatal(err)
 	}
 	mustBeUnfiltered(t, i.Fault)
+}
+
+// TestNetworkUnderAControlPlane breaks the network of a whole Kubernetes: pods are cut off
+// with their nodes, and kind's load balancer drops, refuses and dies.
+func TestNetworkUnderAControlPlane(t *testing.T) {
+	clustertest.NeedFull(t)
+	c := clustertest.New(t, clusters.TwoHostSplitMasters())
+	if err := c.Remember(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("pods", func(t *testing.T) { contractPods(t, c) })
+	t.Run("closed balancer", func(t *testing.T) { contractClosedBalancer(t, c) })
+	t.Run("dead balancer", func(t *testing.T) { contractDeadBalancer(t, c) })
+	t.Run("reboot of a master", func(t *testing.T) { contractRebootMaster(t, c) })
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	if err := clusters.Await(ctx, time.Second, "a cluster as new", c.CheckAsNew); err != nil {
+		t.Error(err)
+	}
+}
+
+// contractPods asks a pod from the other node, whose address no rule but that of the pods'
+// network names.
+func contractPods(t *testing.T, c *clusters.Cluster) {
+	masters := c.With(clusters.ControlPlane)
+	client, err := c.Client(c.APIServers()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, err := client.CoreV1().Pods("kube-system").List(t.Context(), metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"})
+	if err != nil || len(pods.Items) == 0 {
+		t.Fatalf("%d DNS servers, %v", len(pods.Items), err)
+	}
+	pod := pods.Items[0]
+	there, here := masters[0], masters[1]
+	if pod.Spec.NodeName != there.Name {
+		there, here = here, there
+	}
+	ask := func() string {
+		out, err := here.Exec(t.Context(), "sh", "-c", `curl -s -o /dev/null -m 1 "http://$1:8080/health"; echo $?`, "sh", pod.Status.PodIP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if got := ask(); got != "0" {
+		t.Fatalf("before the fault: curl's status %s", got)
+	}
+	for want, f := range map[string]Fault{
+		curlTimeout: Partition([]*clusters.Node{here}, []*clusters.Node{there}),
+		curlRefused: Refusing().Partition([]*clusters.Node{here}, []*clusters.Node{there}),
+	} {
+		i := landLive(t, liveInjector(t, c), f)
+		if got := ask(); got != want {
+			t.Errorf("%s: curl's status %s, want %s", f, got, want)
+		}
+		mustConnect(t, clusters.ThisMachine(), here, PortAPI, "answered")
+		healNetwork(t, i)
+		if got := ask(); got != "0" {
+			t.Errorf("after %s: curl's status %s", f, got)
+		}
+	}
+	i := landLive(t, liveInjector(t, c), Isolate(there))
+	if got := ask(); got != curlTimeout {
+		t.Errorf("isolated: curl's status %s", got)
+	}
+	mustConnect(t, there, c.Forwarder, PortAPI, curlTimeout)
+	mustConnect(t, clusters.ThisMachine(), there, PortAPI, "answered")
+	healNetwork(t, i)
+	if got := ask(); got != "0" {
+		t.Errorf("after the isolation: curl's status %s", got)
+	}
+}
+
+func contractClosedBalancer(t *testing.T, c *clusters.Cluster) {
+	for want, packets := range map[string]Packets{curlTimeout: OnPort(PortAPI), curlRefused: OnPort(PortAPI).Refusing()} {
+		i := landLive(t, liveInjector(t, c), packets.Close(c.Forwarder))
+		mustConnect(t, clusters.ThisMachine(), c.Forwarder, PortAPI, want)
+		mustConnect(t, c.With(clusters.ControlPlane)[0], c.Forwarder, PortAPI, want)
+		for _, master := range c.With(clusters.ControlPlane) {
+			mustConnect(t, clusters.ThisMachine(), master, PortAPI, "answered")
+		}
+		healHost(t, i)
+		mustConnect(t, clusters.ThisMachine(), c.Forwarder, PortAPI, "answered")
+	}
+	in := liveInjector(t, c)
+	i := landLive(t, in, OnPort(PortAPI).Close(c.Forwarder).WithTTL(10*time.Second))
+	eventually(t, "the timer to open it", time.Until(i.Deadline())+10*time.Second, c.EtcdMembers()[0], func(context.Context, clusters.Instance) error {
+		return dial(c.Forwarder, PortAPI)
+	})
+	healHost(t, i)
+}
+
+func contractDeadBalancer(t *testing.T, c *clusters.Cluster) {
+	i := landLive(t, liveInjector(t, c), PowerOff(c.Forwarder))
+	if err := dial(c.Forwarder, PortAPI); err == nil {
+		t.Error("it answers")
+	}
+	healHost(t, i)
+	eventually(t, "the balancer", time.Minute, c.EtcdMembers()[0], func(ctx context.Context, _ clusters.Instance) error { return ready(ctx, c) })
+}
+
+func contractRebootMaster(t *testing.T, c *clusters.Cluster) {
+	master := c.With(clusters.ControlPlane)[1]
+	i := landLive(t, liveInjector(t, c), Reboot(master))
+	healHost(t, i)
+	eventually(t, "the API server", healing(c), c.Instances(clusters.APIServer)[1], answers)
 }

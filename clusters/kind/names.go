@@ -63,6 +63,7 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 		}
 		b.cluster.Balancer = &clusters.Endpoint{Name: clusters.LoadBalancerVantage, Address: address + ":6443"}
 		b.cluster.Endpoint = name + ":6443"
+		b.cluster.Forwarder = b.forwarder(name, address)
 	}
 	masters := b.cluster.With(clusters.ControlPlane)
 	if b.Topology.LoadBalancer == clusters.NoLoadBalancer {
@@ -77,6 +78,16 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 		b.cluster.Balancer = &e
 	}
 	return nil
+}
+
+// forwarder is the machine of kind's balancer. Names of HAProxy hold for the stand-in that
+// takes Envoy's place.
+func (b *boot) forwarder(name, address string) *clusters.Node {
+	power := powerOf(b.Engine.Name(), networkName(b.Run), name, address, "")
+	power.Inside = []string{b.Engine.Name(), "exec", "--interactive", "--privileged", name}
+	return &clusters.Node{
+		Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.HAProxy}, Power: power,
+	}
 }
 
 // publishNames gives the masters their common name, for which their connection to the
