@@ -33,7 +33,7 @@ func (m *diskModel) shell(_ context.Context, _ string, _ io.Reader, argv ...stri
 
 // node is the model as a node.
 func (m *diskModel) node(disk *clusters.Disk) *clusters.Node {
-	n := &clusters.Node{Name: "n1", Host: "h1", Disk: disk, Components: []clusters.Component{clusters.Etcd}}
+	n := &clusters.Node{Name: "n1", Host: "h1", Disk: disk, DiskHost: "h1", Components: []clusters.Component{clusters.Etcd}}
 	(&clusters.Cluster{Nodes: []*clusters.Node{n}}).Reach(m.shell)
 	return n
 }
