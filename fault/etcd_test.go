@@ -218,7 +218,8 @@ esac
 
 func TestScriptsOfStoresSurviveSystemd(t *testing.T) {
 	for _, script := range []string{
-		raiseScript, disarmScript, wipeScript, unwipeScript, corruptScript, uncorruptScript, corruptProgram,
+		takeInodesScript, stallScript, resumeDiskScript, protectScript, unprotectScript, raiseScript, disarmScript,
+		wipeScript, unwipeScript, corruptScript, uncorruptScript, corruptProgram,
 	} {
 		if strings.Contains(script, "${") || strings.Contains(script, "$$") {
 			t.Errorf("systemd would rewrite ${ or $$ in %s", script)
