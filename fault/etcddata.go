@@ -25,11 +25,13 @@ const dataLanding = 90 * time.Second
 //     cluster is left, which answers, and whose kubelets end what it does not know of.
 //   - One with --initial-cluster-state=existing and all members in --initial-cluster takes
 //     part again under its old name, having forgotten what it voted for and acknowledged. It
-//     ends with "tocommit is out of range" until the leader changes, and then serves. One
-//     that was the first of its etcd and names only itself, as kubeadm writes it, even
-//     starts an empty etcd of the same name beside the others.
+//     ends with "tocommit is out of range" as long as the leader stays. One that was the
+//     first of its etcd and names only itself, as kubeadm writes it, even starts an empty
+//     etcd of the same name beside the others.
 //
-// The last are refused: a vote that is given twice cannot be undone.
+// The third kind is refused: a vote that is given twice cannot be undone. For the same reason a
+// member must not be wiped while none of the others answers: the first kind asks in vain
+// then, and takes part again too.
 //
 // The data waits in the same directory of etcd's, under another name.
 //
