@@ -55,8 +55,10 @@ type Node struct {
 	// Components is what the topology places here; nil on a control-plane node means
 	// what kubeadm runs there.
 	Components []Component
-	// Disk holds the data of the node's etcd; nil: a volume of the node's own.
-	Disk *Disk
+	// Disk holds the data of the node's etcd; nil: a volume of the node's own. It stays
+	// with DiskHost when the node migrates, as storage on a network does.
+	Disk     *Disk
+	DiskHost string
 	// Power switches the node from this machine; empty where we cannot.
 	Power Power
 	shell Shell

@@ -41,8 +41,9 @@ func (c *Cluster) checkDisks(ctx context.Context) error {
 }
 
 // CheckDisk proves that the node's etcd stores its data on the disk that it should: of
-// the right host, kind and size, with all devices, and with nothing broken on purpose
-// or by itself. A node without a disk has nothing to check.
+// the right host, wherever the node is by now, of the right kind and size, with all
+// devices, and with nothing broken on purpose or by itself. A node without a disk has
+// nothing to check.
 func (n *Node) CheckDisk(ctx context.Context) error {
 	if n.Disk == nil {
 		return nil
@@ -112,7 +113,7 @@ func (n *Node) diskError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("disk %s of host %s on node %s: %w", n.Disk.Name, n.Host, n.Name, err)
+	return fmt.Errorf("disk %s of host %s on node %s: %w", n.Disk.Name, n.DiskHost, n.Name, err)
 }
 
 // inspectDisk asks the kernel what the disk $1 with $2 devices is made of, and not the
@@ -216,7 +217,7 @@ func parseMount(f []string) mount {
 
 // check compares what was found with the disk that the node should have.
 func (d diskFacts) check(want Disk, n *Node) error {
-	if path.Base(d.shared.root) != n.Host {
+	if path.Base(d.shared.root) != n.DiskHost {
 		return fmt.Errorf("its images are in %q, which is not of the host", d.shared.root)
 	}
 	if len(d.devices) != want.Devices {

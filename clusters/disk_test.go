@@ -29,7 +29,7 @@ errors 0
 
 // diskNode is a node whose programs print what they are told.
 func diskNode(disk *Disk, status, facts string, failure error) *Node {
-	return &Node{Name: "n1", Host: "h1", Disk: disk, shell: func(_ context.Context, _ string, _ io.Reader, argv ...string) ([]byte, error) {
+	return &Node{Name: "n1", Host: "h1", Disk: disk, DiskHost: "h1", shell: func(_ context.Context, _ string, _ io.Reader, argv ...string) ([]byte, error) {
 		if argv[0] == DiskTool {
 			return []byte(status), failure
 		}
@@ -102,6 +102,26 @@ func TestCheckDiskTellsWhatIsBrokenOnPurpose(t *testing.T) {
 	c := Cluster{Nodes: []*Node{diskNode(nil, "", "", nil), diskNode(&Disk{Name: "d"}, "it is filled", "", nil)}}
 	if err := c.checkDisks(t.Context()); err == nil || !strings.Contains(err.Error(), "filled") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestADiskStaysBehindWhenItsNodeMigrates(t *testing.T) {
+	layout := Topology{Name: "two", Hosts: []Host{{Name: "h1"}, {Name: "h2"}}}
+	switched := []string{"true"}
+	for _, test := range []struct{ name, facts, want string }{
+		{"on the old host", plainFacts, ""},
+		{"on the new one", strings.Replace(plainFacts, "/disks/h1", "/disks/h2", 1), "not of the host"},
+	} {
+		n := diskNode(&Disk{Name: "d", Bytes: 1 << 30, Devices: 1}, "", test.facts, nil)
+		n.Role, n.Power = EtcdServer, Power{Freeze: switched, Thaw: switched, Cores: switched}
+		c := Cluster{Topology: layout, Nodes: []*Node{n}}
+		if _, err := c.Migrate(t.Context(), "h2", 0, n); err != nil || n.Host != "h2" {
+			t.Fatalf("the node is on %s, %v", n.Host, err)
+		}
+		err := n.CheckDisk(t.Context())
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
+		}
 	}
 }
 

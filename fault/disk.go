@@ -16,13 +16,17 @@ import (
 const (
 	KindFailDevice   Kind = "fail-device"
 	KindFillDisk     Kind = "fill-disk"
+	KindFillInodes   Kind = "fill-inodes"
 	KindThrottleDisk Kind = "throttle-disk"
 )
 
 var diskEntries = []Entry{
 	{KindFailDevice, "disk", "a device of an etcd's disk", "a disk of its own", "the device is given back, a mirror rebuilt", "reads and writes fail with EIO"},
 	{KindFillDisk, "disk", "an etcd's disk", "a disk of its own", "the space is given back", "the filesystem says what is free"},
+	{KindFillInodes, "disk", "an etcd's disk", "a disk of its own that is no mirror", "the inodes are given back", "no inode is free, and a new file is refused"},
 	{KindThrottleDisk, "disk", "an etcd's disk", "a disk of its own, the kernel's I/O controller", "the limits are taken away", "the limit is set, and a synced write takes its time"},
+	{KindStallDisk, "disk", "an etcd's disk", "a disk of its own", "the filesystem is thawed", "a write waits in the kernel"},
+	{KindReadOnlyDisk, "disk", "an etcd's disk", "a disk of its own that is no mirror", "the disk is checked and mounted anew", "a write is refused (EROFS), and a read works"},
 }
 
 const (
@@ -82,6 +86,29 @@ func FillDisk(n *clusters.Node, leave int64) Fault {
 	})
 }
 
+// FillInodes takes every inode of the disk that holds the data of the node's etcd, and leaves
+// its space: no file can be made any more (ENOSPC, like a disk that is full, although df
+// shows room). etcd goes on with the files that it has, of which one is a log made in
+// advance, and ends when it needs another. One that ends for any reason cannot start
+// again: it first makes a file to see whether it may write.
+//
+// Proof: the filesystem says that no inode is free, and a new file is refused. Undo: the
+// inodes are given back. Healed: etcd runs and stays, and the disk is whole. A mirror has
+// btrfs, which makes inodes as long as there is space.
+func FillInodes(n *clusters.Node) Fault {
+	return onDisk(KindFillInodes, n, "", func(_ context.Context, id string) (effect, error) {
+		if n.Disk.Mirrored {
+			return effect{}, fmt.Errorf("%w: disk %s is a mirror, whose filesystem btrfs has no fixed number of inodes", clusters.ErrUnsupported, n.Disk.Name)
+		}
+		return effect{
+			inject:  command(takeInodesScript, id),
+			undo:    command(freeScript, id),
+			prove:   func(ctx context.Context) (string, error) { return proveNoInodes(ctx, n) },
+			landing: diskLanding,
+		}, nil
+	})
+}
+
 // ThrottleDisk slows the disk that holds the data of the node's etcd down, for etcd, to
 // that many bytes a second for reading and as many for writing. The kernel's I/O
 // controller delays what etcd itself reads and syncs. It limits control groups one by one
@@ -113,6 +140,7 @@ const (
 	failScript       = enter + armed + clusters.DiskTool + ` fail "$2"`
 	unfailScript     = enter + clusters.DiskTool + ` restore "$2"` + "\n" + leave
 	fillScript       = enter + armed + clusters.DiskTool + ` fill "$2"`
+	takeInodesScript = enter + armed + clusters.DiskTool + " fill_inodes"
 	freeScript       = enter + clusters.DiskTool + " free\n" + leave
 	throttleScript   = enter + armed + clusters.DiskTool + ` throttle "$2"`
 	unthrottleScript = enter + clusters.DiskTool + " unthrottle\n" + leave
@@ -125,7 +153,7 @@ func onDisk(kind Kind, n *clusters.Node, of string, plan func(ctx context.Contex
 	if n != nil {
 		p.target = "the disk of node " + n.Name
 		if n.Disk != nil {
-			p.target = fmt.Sprintf("%sdisk %s of host %s", of, n.Disk.Name, n.Host)
+			p.target = fmt.Sprintf("%sdisk %s of host %s", of, n.Disk.Name, n.DiskHost)
 		}
 	}
 	p.plan = func(ctx context.Context, id string) (effect, error) {
@@ -137,7 +165,7 @@ func onDisk(kind Kind, n *clusters.Node, of string, plan func(ctx context.Contex
 			return effect{}, fmt.Errorf("look at disk %s of node %s: %w", n.Disk.Name, n.Name, err)
 		}
 		if len(marks) > 0 {
-			return effect{}, fmt.Errorf("disk %s of host %s is broken already (%s): mend it first", n.Disk.Name, n.Host, strings.Join(marks, ", "))
+			return effect{}, fmt.Errorf("disk %s of host %s is broken already (%s): mend it first", n.Disk.Name, n.DiskHost, strings.Join(marks, ", "))
 		}
 		e, err := plan(ctx, id)
 		e.recovered = func(ctx context.Context) (time.Time, error) { return diskRecovered(ctx, n) }
@@ -154,8 +182,8 @@ func storedWith(kind Kind, n *clusters.Node) func(*clusters.Cluster) clusters.In
 			return nil
 		}
 		var all clusters.Instances
-		for _, other := range c.Host(n.Host) {
-			if other.Disk != nil && other.Disk.Name == n.Disk.Name {
+		for _, other := range c.Nodes {
+			if other.Disk != nil && other.Disk.Name == n.Disk.Name && other.DiskHost == n.DiskHost {
 				all = append(all, other.Instances(clusters.Etcd)...)
 			}
 		}
@@ -233,6 +261,27 @@ func proveFilled(ctx context.Context, n *clusters.Node, leave int64) (string, er
 		err = fmt.Errorf("%d bytes of disk %s are free, want %d", free, n.Disk.Name, leave)
 	}
 	return fmt.Sprintf("%d bytes of disk %s are free", free, n.Disk.Name), err
+}
+
+// newFileScript prints how many inodes are free on $1, and what making a file comes to.
+const newFileScript = `export LC_ALL=C
+df --output=iavail "$1" | tail -n 1
+if why=$(touch "$1/.probe" 2>&1); then rm -f "$1/.probe"; echo works; else echo "$why" | sed 's/.*: //'; fi
+`
+
+// noSpace is what the C library calls ENOSPC.
+const noSpace = "No space left on device"
+
+func proveNoInodes(ctx context.Context, n *clusters.Node) (string, error) {
+	out, err := n.Exec(ctx, command(newFileScript, clusters.EtcdData)...)
+	if err != nil {
+		return "", err
+	}
+	free, result, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if free != "0" || result != noSpace {
+		return "", fmt.Errorf("disk %s has %q free inodes and a new file: %s; want none and: %s", n.Disk.Name, free, result, noSpace)
+	}
+	return fmt.Sprintf("no inode of disk %s is free, and a new file is refused (ENOSPC)", n.Disk.Name), nil
 }
 
 // limits asks the kernel for the limit of each etcd for each device, 0 for none.

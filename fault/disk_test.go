@@ -21,7 +21,9 @@ type diskModel struct {
 func (m *diskModel) shell(_ context.Context, _ string, _ io.Reader, argv ...string) ([]byte, error) {
 	question := strings.TrimPrefix(strings.Join(argv, " "), clusters.DiskTool+" ")
 	if argv[0] == "sh" {
-		question = map[string]string{deviceScript: "device"}[argv[2]]
+		question = map[string]string{
+			deviceScript: "device", newFileScript: "new-file", waitingScript: "waiting", readWriteScript: "read-write", lookForTrigger: "trigger",
+		}[argv[2]]
 	}
 	m.run = append(m.run, question)
 	answer, ok := m.answers[strings.Fields(question + " ?")[0]]
@@ -33,7 +35,7 @@ func (m *diskModel) shell(_ context.Context, _ string, _ io.Reader, argv ...stri
 
 // node is the model as a node.
 func (m *diskModel) node(disk *clusters.Disk) *clusters.Node {
-	n := &clusters.Node{Name: "n1", Host: "h1", Disk: disk, Components: []clusters.Component{clusters.Etcd}}
+	n := &clusters.Node{Name: "n1", Host: "h1", Disk: disk, DiskHost: "h1", Components: []clusters.Component{clusters.Etcd}}
 	(&clusters.Cluster{Nodes: []*clusters.Node{n}}).Reach(m.shell)
 	return n
 }
@@ -62,24 +64,40 @@ func TestDiskFaultsRefuseWhatMakesNoSense(t *testing.T) {
 		{"more space than there is", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, 1<<30) }, "cannot be left"},
 		{"no speed", plainDisk, "", "0", func(n *clusters.Node) Fault { return ThrottleDisk(n, 0) }, "out of range"},
 		{"any speed", plainDisk, "", "0", func(n *clusters.Node) Fault { return ThrottleDisk(n, 1<<40) }, "out of range"},
+		{"no disk to stall", nil, "", "0", StallDisk, "node n1 has no disk"},
+		{"a stalled disk", plainDisk, "it is stalled\n", "0", StallDisk, "broken already (it is stalled)"},
+		{"inodes of a mirror", mirrorDisk, "", "0", FillInodes, "btrfs has no fixed number of inodes"},
+		{"a mirror that should be read-only", mirrorDisk, "", "0", ReadOnlyDisk, "btrfs cannot be told"},
+		{"a stall", mirrorDisk, "", "0", StallDisk, ""},
+		{"inodes", plainDisk, "", "0", FillInodes, ""},
+		{"a read-only disk", plainDisk, "", "0", ReadOnlyDisk, ""},
 		{"no device", plainDisk, "", "0", func(n *clusters.Node) Fault { return FailDevice(n, 0) }, ""},
 		{"a leg", mirrorDisk, "", "0", func(n *clusters.Node) Fault { return FailDevice(n, 1) }, ""},
 		{"space", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, 1<<20) }, ""},
 		{"speed", mirrorDisk, "", "0\n0\n", func(n *clusters.Node) Fault { return ThrottleDisk(n, 1<<20) }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &diskModel{answers: map[string]string{"status": test.status, "limits": test.limit}}
+			m := &diskModel{answers: map[string]string{"status": test.status, "limits": test.limit, "trigger": "/sys/fs/ext4/loop0/trigger_fs_error\n"}}
 			err := test.fault(m.node(test.disk)).Available(t.Context())
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
-			if slices.ContainsFunc(m.run, func(q string) bool { return q != "status" && q != "limits" }) {
+			if slices.ContainsFunc(m.run, func(q string) bool { return q != "status" && q != "limits" && q != "trigger" }) {
 				t.Errorf("a look changed something: %v", m.run)
 			}
 		})
 	}
 	if err := FailDevice(nil, 0).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "has no node") {
 		t.Errorf("no node: got %v", err)
+	}
+	for _, f := range []Fault{
+		FillInodes((&diskModel{answers: map[string]string{"status": ""}}).node(mirrorDisk)),
+		ReadOnlyDisk((&diskModel{answers: map[string]string{"status": ""}}).node(mirrorDisk)),
+		ReadOnlyDisk((&diskModel{answers: map[string]string{"status": "", "trigger": ""}}).node(plainDisk)),
+	} {
+		if err := f.Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
+			t.Errorf("%s: got %v, want ErrUnsupported", f, err)
+		}
 	}
 	m := &diskModel{answers: map[string]string{"status": ""}} // which does not tell limits
 	if err := ThrottleDisk(m.node(plainDisk), 1<<20).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be throttled") {
@@ -96,6 +114,34 @@ func TestASharedDiskIsOneTarget(t *testing.T) {
 	}
 	if FailDevice(first, 0).Targets()[0] == FailDevice(first, 1).Targets()[0] {
 		t.Error("two devices are one target")
+	}
+}
+
+func TestADiskIsTheSameWhereverItsNodeIs(t *testing.T) {
+	m := &diskModel{}
+	stays, moved, stranger := m.node(plainDisk), m.node(plainDisk), m.node(plainDisk)
+	stays.Name, moved.Host, stranger.Name, stranger.Host, stranger.DiskHost = "n2", "h2", "n3", "h2", "h2"
+	if one, other := StallDisk(stays).Targets()[0], StallDisk(moved).Targets()[0]; one != other {
+		t.Errorf("%q and %q", one, other)
+	}
+	c := &clusters.Cluster{Nodes: []*clusters.Node{stays, moved, stranger}}
+	if taken := StallDisk(moved).parts[0].takes(c); len(taken) != 2 || slices.ContainsFunc(taken, func(i clusters.Instance) bool { return i.Node == stranger }) {
+		t.Errorf("it takes %v, want those with data on the disk", taken)
+	}
+}
+
+func TestANodeWithAStalledDiskIsNotSwitched(t *testing.T) {
+	for _, fault := range []func(...*clusters.Node) Fault{PowerOff, Freeze} {
+		n := (&diskModel{answers: map[string]string{"status": "it is stalled\n"}}).node(plainDisk)
+		n.Power = clusters.Power{Off: []string{"false"}, Freeze: []string{"false"}, Status: []string{"echo", "running"}}
+		if err := fault(n).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "is stalled") {
+			t.Errorf("got %v, want a refusal", err)
+		}
+		n = (&diskModel{answers: map[string]string{"status": "it is filled\n"}}).node(plainDisk)
+		n.Power = clusters.Power{Off: []string{"false"}, Freeze: []string{"false"}, Status: []string{"echo", "running"}}
+		if err := fault(n).Available(t.Context()); err != nil {
+			t.Errorf("a full disk: got %v", err)
+		}
 	}
 }
 
@@ -120,6 +166,15 @@ func TestDiskFaultsProveTheirEffect(t *testing.T) {
 		{"full", plainDisk, fill, map[string]string{"df": " Avail\n1048576\n"}, ""},
 		{"not full", plainDisk, fill, map[string]string{"df": " Avail\n104857600\n"}, "104857600 bytes of disk ssd are free"},
 		{"unknown space", plainDisk, fill, map[string]string{"df": ""}, "unexpected answer"},
+		{"no inode", plainDisk, FillInodes, map[string]string{"new-file": "0\nNo space left on device\n"}, ""},
+		{"an inode", plainDisk, FillInodes, map[string]string{"new-file": "1\nworks\n"}, `"1" free inodes and a new file: works`},
+		{"no inode and no answer", plainDisk, FillInodes, map[string]string{"new-file": "0\n"}, "want none"},
+		{"stalled", mirrorDisk, StallDisk, map[string]string{"waiting": "D\n"}, ""},
+		{"not stalled", plainDisk, StallDisk, map[string]string{"waiting": "ended\n"}, "the process is ended"},
+		{"not stalled, and not asked for", plainDisk, StallDisk, map[string]string{"waiting": "Z\n"}, "the process is Z"},
+		{"read-only", plainDisk, ReadOnlyDisk, map[string]string{"read-write": "works\n" + readOnly + "\n"}, ""},
+		{"writable still", plainDisk, ReadOnlyDisk, map[string]string{"read-write": "works\nworks\n"}, "a write: works"},
+		{"dead and not read-only", plainDisk, ReadOnlyDisk, map[string]string{"read-write": ioError + "\n" + ioError + "\n"}, "a read: Input/output error"},
 		{"slow", mirrorDisk, throttle, map[string]string{"limits": "1048576\n1048576\n", "time_write": "990\n"}, ""},
 		{"fast", mirrorDisk, throttle, map[string]string{"limits": "1048576\n1048576\n", "time_write": "40\n"}, "at least 500ms"},
 		{"one device is fast", mirrorDisk, throttle, map[string]string{"limits": "1048576\n0\n", "time_write": "990\n"}, "has the limit 0"},
@@ -127,7 +182,7 @@ func TestDiskFaultsProveTheirEffect(t *testing.T) {
 		{"no time", mirrorDisk, throttle, map[string]string{"limits": "1048576\n", "time_write": ""}, "time a write"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &diskModel{answers: map[string]string{"status": "", "limits": ""}}
+			m := &diskModel{answers: map[string]string{"status": "", "limits": "", "trigger": "x"}}
 			effects, err := test.fault(m.node(test.disk)).plan(t.Context(), "x")
 			if err != nil {
 				t.Fatal(err)

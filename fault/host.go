@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,6 +103,9 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 	if len(n.Power.Status) == 0 {
 		return effect{}, fmt.Errorf("node %s cannot be switched from this machine", n.Name)
 	}
+	if err := endable(ctx, n); err != nil {
+		return effect{}, err
+	}
 	machine := clusters.ThisMachine()
 	status, err := statusOf(ctx, machine, n)
 	if err != nil {
@@ -133,6 +137,18 @@ func fromOutside(id string, inject, undo []string) effect {
 		undo:   undo,
 		arm:    onThisMachine(id, undo),
 	}
+}
+
+// endable refuses a node on which the kernel can neither end nor freeze every process.
+func endable(ctx context.Context, n *clusters.Node) error {
+	if n.Disk == nil {
+		return nil
+	}
+	marks, err := n.DiskStatus(ctx)
+	if err == nil && slices.Contains(marks, "it is stalled") {
+		return fmt.Errorf("disk %s of node %s is stalled, and who waits for it cannot be ended: let it go on first", n.Disk.Name, n.Name)
+	}
+	return nil // also when it does not answer: what it does is asked next
 }
 
 // statusOf asks the engine what the node does.

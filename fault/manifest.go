@@ -36,11 +36,7 @@ func Stop(instances ...clusters.Instance) Fault {
 
 // stopScript moves the manifest $2 away, for the fault $1, and after 3 s kills PID $3
 // that started at $4. Killed before the kubelet has looked, it would be restarted.
-const stopScript = enter + armed + same + `cp -p "$2" "$d/copy"
-sync "$d/copy"
-mv "$d/copy" "$d/manifest"
-sync "$d"
-rm "$2"
+const stopScript = enter + armed + same + takeManifest + `take "$2"
 for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
   same "$3" "$4" || exit 0
   sleep 0.2
@@ -49,21 +45,37 @@ if same "$3" "$4"; then kill -s KILL "$3" || true; fi
 `
 
 // restoreScript undoes stopScript, wherever that was interrupted.
-const restoreScript = enter + `if [ -e "$d/manifest" ]; then
-  if [ ! -e "$2" ]; then
-    hidden=$(dirname "$2")/.faultline-$1
-    cp -p "$d/manifest" "$hidden"
-    sync "$hidden"
-    mv "$hidden" "$2"
-  fi
-  if ! cmp -s "$d/manifest" "$2"; then
-    echo "somebody put another $2 in place; the old one is kept as $d/manifest: compare them and remove that" >&2
-    exit 1
-  fi
-  rm "$d/manifest"
-fi
-rm -f "$d/copy"
+const restoreScript = enter + bringManifest + `bring "$2"
 ` + leave
+
+// takeManifest defines take, which moves the manifest $1 into the fault's directory.
+const takeManifest = `take() {
+  cp -p "$1" "$d/copy"
+  sync "$d/copy"
+  mv "$d/copy" "$d/manifest"
+  sync "$d"
+  rm "$1"
+}
+`
+
+// bringManifest defines bring, which undoes take, wherever that was interrupted.
+const bringManifest = `bring() {
+  if [ -e "$d/manifest" ]; then
+    if [ ! -e "$1" ]; then
+      hidden=$(dirname "$1")/.faultline-$(basename "$d")
+      cp -p "$d/manifest" "$hidden"
+      sync "$hidden"
+      mv "$hidden" "$1"
+    fi
+    if ! cmp -s "$d/manifest" "$1"; then
+      echo "somebody put another $1 in place; the old one is kept as $d/manifest: compare them and remove that" >&2
+      exit 1
+    fi
+    rm "$d/manifest"
+  fi
+  rm -f "$d/copy"
+}
+`
 
 // existsScript tells whether the file $1 is there.
 const existsScript = `if [ -f "$1" ]; then echo yes; else echo no; fi`

@@ -215,7 +215,7 @@ func (b *boot) node(m placement, address string) *clusters.Node {
 	}
 	for _, d := range m.host.Disks {
 		if d.Name == m.Disk {
-			n.Disk = &d
+			n.Disk, n.DiskHost = &d, m.host.Name
 		}
 	}
 	return n

@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/kind/pkg/cluster"
 
+	"faultline/clusters"
 	"faultline/clusters/engine"
 )
 
@@ -88,12 +89,23 @@ func removeContainers(ctx context.Context, e *engine.Engine, label string) error
 	if err != nil || len(ids) == 0 {
 		return err
 	}
+	resumeDisks(ctx, e, label)
 	// A container that another removal was faster with is no error.
 	_, err = e.Run(ctx, append([]string{"rm", "-f", "-v"}, ids...)...)
 	if left, listErr := list(ctx, e, "ps", "-aq", "--no-trunc", "--filter", "label="+label); listErr == nil && len(left) == 0 {
 		return nil
 	}
 	return err
+}
+
+// resumeDisks lets disks go on that a fault has stalled: the kernel kills no process that waits for
+// one, and the engine could not remove its container. What has no disk, does not run or
+// is not stalled is no error.
+func resumeDisks(ctx context.Context, e *engine.Engine, label string) {
+	ids, _ := list(ctx, e, "ps", "-q", "--no-trunc", "--filter", "label="+label, "--filter", "volume="+disksOnNode)
+	for _, id := range ids {
+		_, _ = e.Exec(ctx, id, clusters.DiskTool, "resume")
+	}
 }
 
 func removeNetworks(ctx context.Context, e *engine.Engine, label string) error {

@@ -8,9 +8,10 @@
 #
 # Mounts and loop devices end with the node's container: nothing else holds them. What
 # has to outlive it, and what the nodes of the host have to agree on, are files in
-# /faultline/disks: the images; <disk>-<n>.failed while the device has failed; <disk>.throttle
-# with the limit; <disk>.mirror once btrfs has been made; <disk>.changed, which systemd
-# watches on every node of the host, after a device has become another one.
+# /faultline/disks: the images; <disk>-<n>.failed while the device has failed, <disk>-<n>.protected
+# while it is read-only, <disk>.stalled while writes wait; <disk>.throttle with the limit;
+# <disk>.mirror once btrfs has been made; <disk>.changed, which systemd watches on every
+# node of the host, after a device has become another one.
 set -eu
 
 shared=/faultline/disks
@@ -25,6 +26,7 @@ numbers() { if mirrored; then echo 0 1; else echo 0; fi; }
 image() { echo "$shared/$DISK-$1.img"; }
 device() { echo "/faultline/device/$DISK-$1"; }
 failed() { [ -e "$shared/$DISK-$1.failed" ]; }
+protected() { [ -e "$shared/$DISK-$1.protected" ]; }
 # top is where the filesystem is mounted that holds the data.
 top() { if mirrored; then echo "/faultline/device/$DISK"; else device 0; fi; }
 
@@ -144,6 +146,7 @@ up() {
   offer
   for n in $(numbers); do
     if failed "$n"; then shut_down "$n"; fi
+    if protected "$n"; then trip "$n"; fi
   done
 }
 
@@ -204,6 +207,31 @@ fail() {
   shut_down "$1"
 }
 
+# trip tells ext4 on the device $1 of an error, and that it is to react to errors as most
+# systems do: it writes nothing more and refuses to (EROFS). Only another mount changes
+# that. Nodes see sysfs read-only; one that may be written goes with another network namespace.
+trip() {
+  if tripped "$1"; then return; fi
+  mount -o remount,errors=remount-ro "$(device "$1")"
+  unshare --mount --net sh -c 'mount -t sysfs sysfs /sys && echo faultline >"/sys/fs/ext4/loop$1/trigger_fs_error"' sh \
+    "$(source_of "$(device "$1")" | cut -d: -f2)"
+}
+
+# tripped looks for ext4's word for it, which was ro in older kernels.
+tripped() { awk -v at="$(device "$1")" '$5 == at { found = $NF } END { exit found !~ /(^|,)(emergency_)?ro(,|$)/ }' /proc/self/mountinfo; }
+
+protect() {
+  if mirrored; then die "$DISK is a mirror, which cannot be told to be read-only"; fi
+  : >"$shared/$DISK-0.protected"
+  trip 0
+}
+
+# unprotect gives the disk back as an administrator does, checked and mounted anew.
+unprotect() {
+  protected 0 || return 0
+  revive 0
+}
+
 # restore undoes fail: the mirror gets a new device, a plain disk its own with its data.
 restore() {
   failed "$1" || return 0
@@ -220,6 +248,7 @@ revive() {
     sleep 0.1
   done
   cp --sparse=always "$(image "$1")" "$(image "$1").part"
+  if protected "$1"; then e2fsck -f -p "$(image "$1").part" >/dev/null || [ $? -eq 1 ] || die "ext4 on $(image "$1") cannot be repaired"; fi
   sync "$(image "$1").part"
   mv "$(image "$1").part" "$(image "$1")"
   changed "$1"
@@ -292,14 +321,14 @@ grow() {
 
 # changed tells the nodes of the host that the device $1 is another one.
 changed() {
-  rm -f "$shared/$DISK-$1.failed"
+  rm -f "$shared/$DISK-$1.failed" "$shared/$DISK-$1.protected"
   : >"$shared/$DISK.changed"
 }
 
-# free takes the filling away. btrfs gives back the chunks, which a rebuild needs, only late
-# by itself.
+# free takes the filling away, of space or of inodes. btrfs gives back the chunks, which a
+# rebuild needs, only late by itself.
 free() {
-  rm -f "$(top)"/.fill-*
+  rm -rf "$(top)"/.fill-* "$(top)/.inodes"
   if mirrored; then btrfs balance start -dusage=0 "$(top)" >/dev/null || true; fi
 }
 
@@ -313,6 +342,36 @@ fill() {
     fallocate -l "$rest" "$(top)/.fill-$n" 2>/dev/null || fallocate -l $((rest / 4 + 1)) "$(top)/.fill-$n" 2>/dev/null || true
   done
   die "$(available) bytes of $DISK are still free"
+}
+
+inodes() { df --output=iavail "$(top)" | tail -n 1; }
+
+# fill_inodes takes every inode, and hardly any space. Who uses the disk may give one back.
+fill_inodes() {
+  if mirrored; then die "$DISK is a mirror, whose btrfs has no fixed number of inodes"; fi
+  mkdir -p "$(top)/.inodes"
+  for n in $(seq 10); do
+    left=$(inodes)
+    [ "$left" -gt 0 ] || return 0
+    (cd "$(top)/.inodes" && seq -f "$n-%g" "$left" | xargs touch) 2>/dev/null || true
+  done
+  die "$(inodes) inodes of $DISK are still free"
+}
+
+# stall lets every write wait (FIFREEZE), with all that was written on the disk. Who waits
+# cannot be killed, and so neither can the node: see resumeDisks in delete.go.
+stall() {
+  : >"$shared/$DISK.stalled"
+  fsfreeze --freeze "$(top)"
+}
+
+# resume undoes stall. EINVAL: it is not frozen.
+resume() {
+  why=$(LC_ALL=C fsfreeze --unfreeze "$(top)" 2>&1) || case "$why" in
+    *"Invalid argument"*) ;;
+    *) die "$why" ;;
+  esac
+  rm -f "$shared/$DISK.stalled"
 }
 
 # blocks prints the block devices below the filesystem, as major:minor.
@@ -412,7 +471,10 @@ time_write() {
 status() {
   for n in $(numbers); do
     if failed "$n"; then echo "device $n has failed"; fi
+    if protected "$n"; then echo "it is read-only"; fi
   done
+  if [ -e "$shared/$DISK.stalled" ]; then echo "it is stalled"; fi
+  if [ -e "$(top)/.inodes" ]; then echo "its inodes are taken"; fi
   if [ -e "$(top)/.fill-1" ]; then echo "it is filled"; fi
   if [ -e "$shared/$DISK.throttle" ]; then echo "it is throttled to $(cat "$shared/$DISK.throttle") bytes a second"; fi
   for group in $(groups); do
@@ -507,8 +569,8 @@ do=$1
 shift
 case "$do" in
   up) lock; up ;;
-  fail | restore | replace) lock; up; "$do" "$@" ;;
-  status | fill | free | throttle | unthrottle | limits | time_write) present; "$do" "$@" ;;
+  fail | restore | replace | protect | unprotect) lock; up; "$do" "$@" ;;
+  status | fill | fill_inodes | free | stall | resume | throttle | unthrottle | limits | time_write) present; "$do" "$@" ;;
   install | check | brake | release) "$do" "$@" ;;
   *) die "unknown command $do" ;;
 esac

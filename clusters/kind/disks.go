@@ -47,7 +47,7 @@ func prepareDisk(ctx context.Context, n *clusters.Node) error {
 		err = startServices(ctx, n, "etcd-disk.service", "etcd-disk.path", "etcd-disk-limit.path")
 	}
 	if err != nil {
-		return fmt.Errorf("host %s, node %s: prepare disk %s: %w", n.Host, n.Name, d.Name, err)
+		return fmt.Errorf("host %s, node %s: prepare disk %s: %w", n.DiskHost, n.Name, d.Name, err)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func (h *diskHost) start(name string) {
 	h.run("run", "--detach", "--name", name, "--hostname", name, "--label", runLabel+"=test", "--privileged", "--cgroupns=private",
 		"--tmpfs", "/tmp", "--tmpfs", "/run", "--volume", clusters.EtcdData, "--volume", h.dir+":/faultline/disks",
 		h.image, "systemd.mask=kubelet.service", "systemd.mask=containerd.service")
-	n := &clusters.Node{Name: name, Host: "h1", Role: clusters.EtcdServer, Components: []clusters.Component{clusters.Etcd}, Disk: &h.disk}
+	n := &clusters.Node{Name: name, Host: "h1", Role: clusters.EtcdServer, Components: []clusters.Component{clusters.Etcd}, Disk: &h.disk, DiskHost: "h1"}
 	(&clusters.Cluster{Nodes: []*clusters.Node{n}}).Reach(Shell(h.engine))
 	n.Address = h.address(n)
 	h.nodes = append(h.nodes, n)
