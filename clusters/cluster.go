@@ -28,6 +28,9 @@ type Cluster struct {
 	Nodes    []*Node
 	// Balancer is what stands before the API servers, nil where nothing does.
 	Balancer *Endpoint
+	// BalancerNode is kind's own load balancer, which is on no host and none of the Nodes:
+	// no member of the topology. nil where there is none.
+	BalancerNode *Node
 	// Endpoint is the host:port by which the cluster's own clients know the balancer;
 	// empty: its address.
 	Endpoint string
@@ -56,6 +59,10 @@ type Node struct {
 	Disk *Disk
 	// Power switches the node from this machine; empty where we cannot.
 	Power Power
+	// Enter is a command of this machine that runs what follows on the node, and does
+	// nothing when the node exists no more. It is there for a node without systemd, which
+	// has no timers of its own.
+	Enter []string
 	shell Shell
 }
 
@@ -80,9 +87,17 @@ const ServerName = "kubernetes"
 
 // Reach gives the cluster's nodes their way to run commands.
 func (c *Cluster) Reach(shell Shell) {
-	for _, n := range c.Nodes {
+	for _, n := range c.machines() {
 		n.shell = shell
 	}
+}
+
+// machines are the nodes with what belongs to no host.
+func (c *Cluster) machines() []*Node {
+	if c.BalancerNode == nil {
+		return c.Nodes
+	}
+	return append(slices.Clone(c.Nodes), c.BalancerNode)
 }
 
 // Connect gives the nodes their way to run commands and reads the cluster's kubeconfig,
@@ -111,9 +126,9 @@ func (n *Node) ExecInput(ctx context.Context, stdin io.Reader, argv ...string) (
 	return n.shell(ctx, n.Name, stdin, argv...)
 }
 
-// Node finds a node by name.
+// Node finds a node by name, also the one that is on no host.
 func (c *Cluster) Node(name string) (*Node, error) {
-	for _, n := range c.Nodes {
+	for _, n := range c.machines() {
 		if n.Name == name {
 			return n, nil
 		}

@@ -96,6 +96,7 @@ func (s sandbox) write(name, content string) {
 func (s sandbox) start() {
 	s.t.Helper()
 	cmd := exec.Command(s.path("bin/"+s.name), "60")
+	cmd.Env = append(os.Environ(), "HOSTNAME="+modelNodes[0]) // a container with the node's network
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -63,6 +63,10 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 		}
 		b.cluster.Balancer = &clusters.Endpoint{Name: clusters.LoadBalancerVantage, Address: address + ":6443"}
 		b.cluster.Endpoint = name + ":6443"
+		b.cluster.BalancerNode = &clusters.Node{
+			Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.Envoy},
+			Power: powerOf(b.Engine.Name(), networkName(b.Run), name, address, ""), Enter: enterOf(b.Engine.Name(), name),
+		}
 	}
 	masters := b.cluster.With(clusters.ControlPlane)
 	if b.Topology.LoadBalancer == clusters.NoLoadBalancer {

@@ -52,3 +52,14 @@ find . -mindepth 1 -type d | while read -r group; do echo "$1" > "$group/cpuset.
 find . -mindepth 1 -depth -type d | while read -r group; do echo "$2" > "$group/cpuset.cpus"; done' sh "$all" "$3"
 "$1" update --cpuset-cpus "$3" "$2" > /dev/null
 `
+
+// enterOf runs commands on a container without systemd from this machine.
+func enterOf(engine, node string) []string {
+	return []string{"sh", "-c", enter, "faultline", engine, node}
+}
+
+// enter runs what follows the node $2 on it.
+const enter = unlessGone + `engine=$1 node=$2
+shift 2
+exec "$engine" exec "$node" "$@"
+`
