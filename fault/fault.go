@@ -64,8 +64,9 @@ type effect struct {
 	// inject is the action. undo takes it back, is idempotent, and is nil where
 	// nothing outlives the action: then there is nothing to arm either.
 	inject, undo []string
-	// arm sets the dead man's switch; nil means a systemd timer on the node.
-	arm func(ttl time.Duration) []string
+	// arm sets the dead man's switch, with one command after the other; nil means a systemd
+	// timer on the node.
+	arm func(ttl time.Duration) [][]string
 	// prove returns the evidence that the effect is there now.
 	prove func(context.Context) (string, error)
 	// landing limits the time from the action to the proof.
@@ -140,7 +141,11 @@ func (f Fault) plan(ctx context.Context, id string) ([]effect, error) {
 			return err
 		}
 		e.id, e.kind, e.target = partID, p.kind, p.target
-		if e.node == nil {
+		switch {
+		case e.node != nil:
+		case p.node.Enter != nil:
+			e = e.fromHere(p.node)
+		default:
 			e.node = p.node
 		}
 		effects[n] = e

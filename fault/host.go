@@ -98,9 +98,7 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 		node:   machine,
 		inject: s.inject,
 		undo:   undo,
-		arm: func(ttl time.Duration) []string {
-			return command(armMachine, append([]string{id, fmt.Sprintf("%.3f", ttl.Seconds())}, undo...)...)
-		},
+		arm:    armOnMachine(id, undo),
 		prove: func(ctx context.Context) (string, error) {
 			status, err := statusOf(ctx, machine, n)
 			if err == nil && !s.is(status) {
@@ -120,6 +118,13 @@ func statusOf(ctx context.Context, machine, n *clusters.Node) (string, error) {
 		return "", fmt.Errorf("ask what node %s does: %w", n.Name, err)
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// armOnMachine sets the timer of this machine.
+func armOnMachine(id string, undo []string) func(time.Duration) [][]string {
+	return func(ttl time.Duration) [][]string {
+		return [][]string{command(armMachine, append([]string{id, fmt.Sprintf("%.3f", ttl.Seconds())}, undo...)...)}
+	}
 }
 
 // armMachine is the timer of this machine: $1 is the fault's ID, $2 the TTL in

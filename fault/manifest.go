@@ -34,24 +34,29 @@ func Stop(instances ...clusters.Instance) Fault {
 	return onInstances(KindStop, instances, planStop)
 }
 
-// stopScript moves the manifest $2 away, for the fault $1, and after 3 s kills PID $3
-// that started at $4. Killed before the kubelet has looked, it would be restarted.
+// stopScript moves the manifest $2 away, for the fault $1, and sees to the end of PID $3
+// that started at $4.
 const stopScript = enter + armed + same + `cp -p "$2" "$d/copy"
 sync "$d/copy"
 mv "$d/copy" "$d/manifest"
 sync "$d"
 rm "$2"
-for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+` + hasten
+
+// hasten kills PID $3 that started at $4 after 3 s. Killed before the kubelet has looked,
+// it would be restarted.
+const hasten = `for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
   same "$3" "$4" || exit 0
   sleep 0.2
 done
 if same "$3" "$4"; then kill -s KILL "$3" || true; fi
 `
 
-// restoreScript undoes stopScript, wherever that was interrupted.
-const restoreScript = enter + `if [ -e "$d/manifest" ]; then
-  if [ ! -e "$2" ]; then
-    hidden=$(dirname "$2")/.faultline-$1
+// restoreScript undoes stopScript and crashScript, wherever those were interrupted. What
+// crashScript has put in place is known by its copy.
+const restoreScript = enter + `hidden=$(dirname "$2")/.faultline-$1
+if [ -e "$d/manifest" ]; then
+  if [ ! -e "$2" ] || cmp -s "$d/broken" "$2"; then
     cp -p "$d/manifest" "$hidden"
     sync "$hidden"
     mv "$hidden" "$2"
@@ -62,7 +67,7 @@ const restoreScript = enter + `if [ -e "$d/manifest" ]; then
   fi
   rm "$d/manifest"
 fi
-rm -f "$d/copy"
+rm -f "$d/copy" "$d/broken" "$hidden"
 ` + leave
 
 // existsScript tells whether the file $1 is there.
@@ -72,7 +77,7 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 	if !i.Static() {
 		return effect{}, fmt.Errorf("%s is no static pod, so it has no manifest to take away: kill or pause it instead", i)
 	}
-	p, err := running(ctx, i)
+	ps, err := running(ctx, i)
 	if err != nil {
 		return effect{}, err
 	}
@@ -85,9 +90,9 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 			i, i.Manifest())
 	}
 	return effect{
-		inject:    command(stopScript, append([]string{id, i.Manifest()}, identity(p)...)...),
+		inject:    command(stopScript, append([]string{id, i.Manifest()}, identity(ps[:1])...)...),
 		undo:      command(restoreScript, id, i.Manifest()),
-		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, p) },
+		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, ps) },
 		landing:   stopLanding,
 		recovered: stays(i, func(clusters.Process) bool { return true }),
 	}, nil
@@ -102,7 +107,7 @@ func hasManifest(ctx context.Context, i clusters.Instance) (bool, error) {
 }
 
 // proveAbsent waits for the known process on the node, then looks for any other.
-func proveAbsent(ctx context.Context, i clusters.Instance, known clusters.Process) (string, error) {
+func proveAbsent(ctx context.Context, i clusters.Instance, known []clusters.Process) (string, error) {
 	if _, err := proveGone(ctx, i, known); err != nil {
 		return "", err
 	}
