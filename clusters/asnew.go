@@ -56,9 +56,10 @@ func (c *Cluster) CheckAsNew(ctx context.Context) error {
 
 func (c *Cluster) look(ctx context.Context) (*traces, error) {
 	t := &traces{nodes: map[string][]string{}}
-	found := make([][]string, len(c.Nodes))
+	machines := c.machines()
+	found := make([][]string, len(machines))
 	var group errgroup.Group
-	for i, n := range c.Nodes {
+	for i, n := range machines {
 		group.Go(func() (err error) {
 			found[i], err = n.traces(ctx)
 			return err
@@ -73,7 +74,7 @@ func (c *Cluster) look(ctx context.Context) (*traces, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	for i, n := range c.Nodes {
+	for i, n := range machines {
 		t.nodes[n.Name] = found[i]
 	}
 	return t, nil
@@ -106,7 +107,8 @@ func differ(where string, before, now []string) error {
 
 // tracesScript prints what faults work with: packet rules other than those that
 // kube-proxy, the kubelet, the pod network and the engine keep changing; queues;
-// mounts other than those of pods; stopped or added units of ours; armed faults.
+// mounts other than those of pods; stopped or added units of ours; armed faults; manifests
+// and settings of services.
 const tracesScript = `for table in filter mangle raw; do
   iptables -t "$table" -S 2>/dev/null | grep -v 'KUBE-\|CNI-\|DOCKER\|PODNET' | sed "s/^/rule in $table: /"
 done
@@ -115,6 +117,7 @@ findmnt -rno TARGET,FSTYPE | grep -v '^/var/lib/kubelet/\|^/run/containerd/\|^/v
 systemctl list-units --all --plain --no-legend 'faultline-undo-*' 'faultline-hold-*' | cut -d' ' -f1 | sed 's/^/unit: /'
 find /var/lib/faultline -mindepth 1 2>/dev/null | sed 's/^/armed fault: /'
 find /etc/kubernetes/manifests -type f 2>/dev/null | sed 's/^/manifest: /'
+find /etc/systemd/system -name '*faultline*.conf' 2>/dev/null | sed 's/^/setting: /'
 true`
 
 // traces lists what is on the node now, sorted.

@@ -61,6 +61,10 @@ type Node struct {
 	DiskHost string
 	// Power switches the node from this machine; empty where we cannot.
 	Power Power
+	// Enter is a command of this machine that runs what follows on the node, and does
+	// nothing when the node exists no more. It is there for a node without systemd, which
+	// has no timers of its own.
+	Enter []string
 	shell Shell
 	// cluster is the one that the node is reached by.
 	cluster *Cluster
@@ -115,6 +119,14 @@ func (n *Node) inside(ctx context.Context, _ string, stdin io.Reader, argv ...st
 	return LocalShell(ctx, n.Name, stdin, slices.Concat(n.Power.Inside, argv)...)
 }
 
+// machines are the nodes with what belongs to no host.
+func (c *Cluster) machines() []*Node {
+	if c.Forwarder == nil {
+		return c.Nodes
+	}
+	return append(slices.Clone(c.Nodes), c.Forwarder)
+}
+
 // Connect gives the nodes their way to run commands and reads the cluster's kubeconfig,
 // where it has one. A cluster is used only after it.
 func (c *Cluster) Connect(shell Shell) error {
@@ -143,10 +155,7 @@ func (n *Node) ExecInput(ctx context.Context, stdin io.Reader, argv ...string) (
 
 // Node finds a node, or the forwarder, by name.
 func (c *Cluster) Node(name string) (*Node, error) {
-	if c.Forwarder != nil && c.Forwarder.Name == name {
-		return c.Forwarder, nil
-	}
-	for _, n := range c.Nodes {
+	for _, n := range c.machines() {
 		if n.Name == name {
 			return n, nil
 		}

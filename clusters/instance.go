@@ -1,6 +1,7 @@
 package clusters
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,11 +28,20 @@ const (
 	HAProxy        Component = "haproxy"
 	Keepalived     Component = "keepalived"
 	RegistryServer Component = "registry"
+
+	// As ordinary pods: one on every node of Kubernetes, and wherever the scheduler puts it.
+	KubeProxy Component = "kube-proxy"
+	CoreDNS   Component = "coredns"
+
+	// Envoy is kind's own load balancer, see Cluster.Forwarder. An image that has HAProxy
+	// in Envoy's place bears the name too.
+	Envoy Component = "envoy"
 )
 
 // Components are all that there are.
 var Components = []Component{
 	Etcd, APIServer, Scheduler, ControllerManager, Kubelet, ContainerRuntime, HAProxy, Keepalived, RegistryServer,
+	KubeProxy, CoreDNS, Envoy,
 }
 
 // services run on machines beside the cluster only.
@@ -43,8 +53,17 @@ func (c Component) Static() bool { return slices.Contains(stack, c) }
 // Elected tells whether one instance of the component leads by a lease.
 func (c Component) Elected() bool { return c == Scheduler || c == ControllerManager }
 
-// processName is what the kernel calls the process: at most 15 bytes (TASK_COMM_LEN).
-func (c Component) processName() string { return string(c)[:min(len(c), 15)] }
+// addon tells whether Kubernetes itself runs the component, as ordinary pods.
+func (c Component) addon() bool { return c == KubeProxy || c == CoreDNS }
+
+// processNames is a pattern of what the kernel calls the component's processes: at most
+// 15 bytes (TASK_COMM_LEN).
+func (c Component) processNames() string {
+	if c == Envoy {
+		return "envoy|haproxy"
+	}
+	return string(c)[:min(len(c), 15)]
+}
 
 // Instance is one component on one node.
 type Instance struct {
@@ -52,11 +71,16 @@ type Instance struct {
 	Node      *Node
 	// Copy is 0 for the only or first instance on the node, and 2, 3 ... for others.
 	Copy int
+	// Pod is the name of the pod of which a node may have several; else empty.
+	Pod string
 }
 
 // Name is the instance's name on its node, which its static pod, its container and its
-// manifest bear: etcd, etcd-2 ...
+// manifest bear: etcd, etcd-2 ... Of what Kubernetes has placed it is the pod's.
 func (i Instance) Name() string {
+	if i.Pod != "" {
+		return i.Pod
+	}
 	if i.Copy == 0 {
 		return string(i.Component)
 	}
@@ -65,6 +89,9 @@ func (i Instance) Name() string {
 
 // Unique names the instance among those of its component.
 func (i Instance) Unique() string {
+	if i.Pod != "" {
+		return i.Pod
+	}
 	if i.Copy == 0 {
 		return i.Node.Name
 	}
@@ -77,6 +104,14 @@ func (i Instance) String() string { return fmt.Sprintf("%s on %s", i.Name(), i.N
 // Static tells whether the instance runs as a static pod of its node's kubelet.
 func (i Instance) Static() bool { return i.Component.Static() && i.Node.Role.Kubernetes() }
 
+// Unit is the systemd unit that runs the instance; empty where none does.
+func (i Instance) Unit() string {
+	if i.Static() || i.Component.addon() || i.Component == Envoy {
+		return ""
+	}
+	return string(i.Component) + ".service"
+}
+
 // Manifest is the path of the static pod's manifest on its node.
 func (i Instance) Manifest() string { return "/etc/kubernetes/manifests/" + i.Name() + ".yaml" }
 
@@ -84,10 +119,11 @@ func (i Instance) Manifest() string { return "/etc/kubernetes/manifests/" + i.Na
 type Instances []Instance
 
 // Instances lists the instances of a component in the order of the nodes. Of etcd it
-// lists the members of the cluster's own, not those of a second one.
+// lists the members of the cluster's own, not those of a second one. What the scheduler
+// has placed is found with Running.
 func (c *Cluster) Instances(component Component) Instances {
 	var all Instances
-	for _, n := range c.Nodes {
+	for _, n := range c.machines() {
 		if component == Etcd && n.Role != c.Topology.EtcdRole() {
 			continue
 		}
@@ -98,7 +134,7 @@ func (c *Cluster) Instances(component Component) Instances {
 
 // Instances lists the instances of a component on the node.
 func (n *Node) Instances(component Component) Instances {
-	if component == Kubelet || component == ContainerRuntime {
+	if component == Kubelet || component == ContainerRuntime || component == KubeProxy {
 		if !n.Role.Kubernetes() {
 			return nil
 		}
@@ -153,30 +189,6 @@ func (c *Cluster) EventsMembers() Instances {
 	return all
 }
 
-// Majority is the smallest set whose loss takes the majority away from n
-// members: with three or four members two. Members that are not in it stay.
-func (is Instances) Majority() Instances {
-	return is[:(len(is)+1)/2]
-}
-
-// Minority is the largest set whose loss leaves a majority.
-func (is Instances) Minority() Instances { return is[:(len(is)-1)/2] }
-
-// Except lists the instances other than those given.
-func (is Instances) Except(others ...Instance) Instances {
-	return slices.DeleteFunc(slices.Clone(is), func(i Instance) bool { return slices.Contains(others, i) })
-}
-
-// Both lists the instances that are also among the others.
-func (is Instances) Both(others Instances) Instances {
-	return slices.DeleteFunc(slices.Clone(is), func(i Instance) bool { return !slices.Contains(others, i) })
-}
-
-// On lists the instances on a node.
-func (is Instances) On(node string) Instances {
-	return slices.DeleteFunc(slices.Clone(is), func(i Instance) bool { return i.Node.Name != node })
-}
-
 // Process is a process of an instance, in its node's process namespace.
 type Process struct {
 	PID int
@@ -194,33 +206,62 @@ var ErrNoProcess = errors.New("no process")
 // of the copy. It tells copies apart for those who look at processes.
 const CopyVariable = "FAULTLINE_COPY"
 
-// listProcesses prints PID, state and start ticks of every process of the name $1
-// that is the copy $2, or no copy if that is 0. The name is dropped from the line
-// first: it may hold blanks.
-const listProcesses = `for p in $(pgrep -x "$1"); do
-  copy=$(tr '\0' '\n' < "/proc/$p/environ" 2>/dev/null | sed -n 's/^` + CopyVariable + `=//p')
-  [ "${copy:-0}" = "$2" ] || continue
+// ListProcesses prints PID, state and start ticks of every process whose name is $1 and
+// that is the copy $2, or no copy if that is 0, and whose container has the hostname $3,
+// if that is not empty. The process's name is dropped from the line first: it may hold
+// blanks.
+const ListProcesses = `for p in $(pgrep -x "$1"); do
+  variables=$(tr '\0' '\n' < "/proc/$p/environ" 2>/dev/null)
+  copy=$(echo "$variables" | sed -n 's/^` + CopyVariable + `=//p')
+  [ "$copy" ] || copy=0
+  [ "$copy" = "$2" ] || continue
+  [ -z "$3" ] || echo "$variables" | grep -qxF "HOSTNAME=$3" || continue
   [ -r "/proc/$p/stat" ] && sed 's/(.*)/_/' "/proc/$p/stat" | cut -d' ' -f1,3,22
 done; true`
 
-// Process finds the instance's process by asking the node's kernel, which works
-// whatever state the API and the container runtime are in. It returns
-// ErrNoProcess when there is none.
-func (i Instance) Process(ctx context.Context) (Process, error) {
-	out, err := i.Node.Exec(ctx, "sh", "-c", listProcesses, "sh", i.Component.processName(), strconv.Itoa(i.Copy))
-	if err != nil {
-		return Process{}, fmt.Errorf("look for the process of %s: %w", i, err)
+// ProcessArguments are the arguments with which ListProcesses finds the instance. A pod's
+// hostname is its name, but with the node's network it is the node's: that tells a
+// static pod from a workload that runs the same program.
+func (i Instance) ProcessArguments() []string {
+	hostname := i.Pod
+	if i.Static() {
+		hostname = i.Node.Name
 	}
+	return []string{i.Component.processNames(), strconv.Itoa(i.Copy), hostname}
+}
+
+// Processes finds the instance's processes, the first of which is the oldest, by asking
+// the node's kernel, which works whatever state the API and the container runtime are
+// in. It returns ErrNoProcess when there is none.
+func (i Instance) Processes(ctx context.Context) ([]Process, error) {
+	out, err := i.Node.Exec(ctx, append([]string{"sh", "-c", ListProcesses, "sh"}, i.ProcessArguments()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("look for the process of %s: %w", i, err)
+	}
+	var all []Process
 	for line := range strings.Lines(string(out)) {
 		p, err := parseProcess(line)
 		if err != nil {
-			return Process{}, fmt.Errorf("look for the process of %s: %w", i, err)
+			return nil, fmt.Errorf("look for the process of %s: %w", i, err)
 		}
 		if p.State != "Z" && p.State != "X" {
-			return p, nil
+			all = append(all, p)
 		}
 	}
-	return Process{}, fmt.Errorf("%s: %w", i, ErrNoProcess)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s: %w", i, ErrNoProcess)
+	}
+	slices.SortStableFunc(all, func(a, b Process) int { return cmp.Compare(a.StartTicks, b.StartTicks) })
+	return all, nil
+}
+
+// Process is the first of the instance's processes.
+func (i Instance) Process(ctx context.Context) (Process, error) {
+	all, err := i.Processes(ctx)
+	if err != nil {
+		return Process{}, err
+	}
+	return all[0], nil
 }
 
 func parseProcess(line string) (Process, error) {
@@ -246,10 +287,22 @@ type Container struct {
 	Attempt int // how many containers of the pod came before
 }
 
+// containerName is what the instance's pod calls its container.
+func (i Instance) containerName() string {
+	if i.Pod != "" {
+		return string(i.Component)
+	}
+	return i.Name()
+}
+
 // Containers lists the instance's containers, newest first. It asks the node's
 // runtime, so the API is not needed.
 func (i Instance) Containers(ctx context.Context) ([]Container, error) {
-	out, err := i.Node.Exec(ctx, "sh", "-c", `crictl ps -a --name "^$1$" -o json`, "sh", i.Name())
+	argv := []string{"crictl", "ps", "-a", "--name", "^" + i.containerName() + "$", "-o", "json"}
+	if i.Pod != "" {
+		argv = append(argv, "--label", "io.kubernetes.pod.name="+i.Pod)
+	}
+	out, err := i.Node.Exec(ctx, argv...)
 	if err != nil {
 		return nil, fmt.Errorf("containers of %s: %w", i, err)
 	}
@@ -260,12 +313,12 @@ func (i Instance) Containers(ctx context.Context) ([]Container, error) {
 // node's journal where the component is a service.
 func (i Instance) Log(ctx context.Context, lines int) ([]byte, error) {
 	n := strconv.Itoa(lines)
-	if !i.Static() {
-		return i.Node.Exec(ctx, "journalctl", "--no-pager", "-n", n, "-u", string(i.Component))
+	if unit := i.Unit(); unit != "" {
+		return i.Node.Exec(ctx, "journalctl", "--no-pager", "-n", n, "-u", unit)
 	}
 	return i.Node.Exec(ctx, "sh", "-c",
-		`for f in $(ls -t /var/log/pods/kube-system_"$1"-*/"$1"/*.log | head -n 3); do echo "== $f"; tail -n "$2" "$f"; done`,
-		"sh", i.Name(), n)
+		`for f in $(ls -t /var/log/pods/kube-system_"$1"[-_]*/"$2"/*.log | head -n 3); do echo "== $f"; tail -n "$3" "$f"; done`,
+		"sh", i.Name(), i.containerName(), n)
 }
 
 // Leader finds the leading instance of an elected component by its lease, or of

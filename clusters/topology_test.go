@@ -123,6 +123,10 @@ func TestParseContainersNewestFirst(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].ID != "b" {
 		t.Fatalf("got %v, %v", list, err)
 	}
+	list, err = parseContainers([]byte(`{"containers":[{"id":"old","createdAt":"1700000000000000000","metadata":{"attempt":7}},{"id":"new","createdAt":"1700000000000000001","metadata":{"attempt":0}}]}`))
+	if err != nil || len(list) != 2 || list[0].ID != "new" {
+		t.Fatalf("another pod's first container: got %v, %v", list, err)
+	}
 	if _, err := parseContainers([]byte("no JSON")); err == nil {
 		t.Fatal("nonsense was accepted")
 	}

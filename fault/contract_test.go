@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,13 +40,25 @@ var healthURL = map[clusters.Component]string{
 	clusters.Scheduler:         "https://127.0.0.1:10259/livez",
 	clusters.ControllerManager: "https://127.0.0.1:10257/healthz",
 	clusters.Kubelet:           "http://127.0.0.1:10248/healthz",
+	clusters.KubeProxy:         "http://127.0.0.1:10256/healthz",
 }
+
+// answersInPod asks a pod's own health port in the pod's network.
+const answersInPod = `nsenter --net --target "$1" curl --silent --fail --max-time 2 --output /dev/null http://127.0.0.1:8080/health`
 
 // answers asks the component itself.
 func answers(ctx context.Context, i clusters.Instance) error {
-	if i.Component == clusters.ContainerRuntime {
+	switch i.Component {
+	case clusters.ContainerRuntime:
 		_, err := i.Node.Exec(ctx, "crictl", "--timeout", "2s", "version")
 		return err
+	case clusters.CoreDNS:
+		p, err := i.Process(ctx)
+		if err == nil {
+			_, err = i.Node.Exec(ctx, "sh", "-c", answersInPod, "sh", strconv.Itoa(p.PID))
+		}
+		return err
+	default:
 	}
 	_, err := i.Node.Exec(ctx, "curl", "-sk", "-m", "2", "-o", "/dev/null", healthURL[i.Component])
 	return err
@@ -90,7 +104,9 @@ func eventually(t *testing.T, what string, within time.Duration, i clusters.Inst
 // clean says that nothing of ours is on the node.
 func clean(ctx context.Context, i clusters.Instance) error {
 	out, err := i.Node.Exec(ctx, "sh", "-c", `systemctl list-units --all --plain --no-legend 'faultline-*'
-find /var/lib/faultline /etc/kubernetes/manifests/.faultline-* 2>/dev/null || true`)
+find /var/lib/faultline /etc/kubernetes/manifests/.faultline-* 2>/dev/null
+find /etc/systemd/system -name '*faultline-*.conf*' 2>/dev/null
+pgrep -fa 'faultline-hold-[a-z]' || true`)
 	if left := strings.TrimSpace(string(out)); err == nil && left != "" {
 		err = fmt.Errorf("left on %s: %s", i.Node.Name, left)
 	}
@@ -158,7 +174,7 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 	t.Helper()
 	switch kind {
 	case KindKill, KindTerminate:
-		if !i.Static() {
+		if i.Unit() != "" {
 			return // systemd restarts it within a second: nothing to see from outside
 		}
 		eventually(t, "another container than before", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {
@@ -170,15 +186,17 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 		})
 	case KindPause:
 		eventually(t, "silence", 5*time.Second, i, silent)
-		if i.Static() {
+		if i.Unit() == "" {
 			eventually(t, "a container that runs all the same", 5*time.Second, i, runs)
 		}
-	case KindHoldDown:
-		for range 5 {
-			if err := silent(t.Context(), i); err != nil {
-				t.Error(err)
-			}
+	case KindHoldDown, KindCrashLoop:
+		staysSilent(t, i)
+	case KindStopService:
+		staysSilent(t, i)
+		if _, err := i.Node.Exec(t.Context(), "systemctl", "start", i.Unit()); err != nil {
+			t.Error(err)
 		}
+		staysSilent(t, i)
 	case KindStop:
 		eventually(t, "silence", 5*time.Second, i, silent)
 		eventually(t, "no running container", 30*time.Second, i, func(ctx context.Context, i clusters.Instance) error {
@@ -193,6 +211,16 @@ func assertEffect(t *testing.T, kind Kind, i clusters.Instance, before clusters.
 	}
 }
 
+// staysSilent asks several times, because what is restarted may answer for a moment.
+func staysSilent(t *testing.T, i clusters.Instance) {
+	t.Helper()
+	for range 5 {
+		if err := silent(t.Context(), i); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestContract breaks one cluster in every way. FAULTLINE_CONTRACT=full adds the
 // faults and components that take long, because of the kubelet's back-off.
 func TestContract(t *testing.T) {
@@ -200,6 +228,8 @@ func TestContract(t *testing.T) {
 	t.Run("power off", func(t *testing.T) { contractHost(t, c, PowerOff, connects) })
 	t.Run("freeze", func(t *testing.T) { contractHost(t, c, Freeze, shakesHands) })
 	t.Run("faults", func(t *testing.T) { contractFaults(t, c) })
+	t.Run("Containers outlive their runtime", func(t *testing.T) { contractContainersOutliveTheirRuntime(t, c) })
+	t.Run("Containers die with their runtime", func(t *testing.T) { contractContainersDieWithTheirRuntime(t, c) })
 	t.Run("Several instances at once", func(t *testing.T) { contractSeveralInstancesAtOnce(t, c) })
 	t.Run("The node undoes itself", func(t *testing.T) { contractTheNodeUndoesItself(t, c) })
 	t.Run("The timer brings the manifest back", func(t *testing.T) { contractTheTimerBringsTheManifestBack(t, c) })
@@ -207,34 +237,149 @@ func TestContract(t *testing.T) {
 	t.Run("Sabotage", func(t *testing.T) { contractSabotage(t, c) })
 }
 
+// suits tells whether a component can be broken in this way.
+func suits(kind Kind, component clusters.Component) bool {
+	switch kind {
+	case KindStop:
+		return component.Static()
+	case KindStopService:
+		return component == clusters.Kubelet || component == clusters.ContainerRuntime
+	case KindCrashLoop:
+		return slices.Contains(crashers, component)
+	default:
+		return true
+	}
+}
+
+// takesLong tells what is left to the full contract.
+func takesLong(kind Kind, component clusters.Component) bool {
+	switch kind {
+	case KindKill:
+		return component == clusters.Kubelet || component == clusters.ContainerRuntime
+	case KindPause, KindStop:
+		return !component.Static()
+	case KindCrashLoop:
+		return component != clusters.Scheduler && component != clusters.Kubelet
+	case KindStopService:
+		return component != clusters.Kubelet
+	default:
+		return true
+	}
+}
+
 func contractFaults(t *testing.T, c *clusters.Cluster) {
-	full := clustertest.Full()
-	for _, kind := range []Kind{KindKill, KindTerminate, KindPause, KindHoldDown, KindStop} {
-		for _, component := range components {
-			if kind == KindStop && !component.Static() {
+	for _, kind := range []Kind{KindKill, KindTerminate, KindPause, KindHoldDown, KindStop, KindCrashLoop, KindStopService} {
+		for _, component := range append(slices.Clone(components), clusters.CoreDNS) {
+			if !suits(kind, component) || !clustertest.Full() && takesLong(kind, component) {
 				continue
 			}
-			if !full && (!component.Static() || kind == KindTerminate || kind == KindHoldDown) {
-				continue
-			}
-			t.Run(string(kind)+"/"+string(component), func(t *testing.T) {
-				target := c.Instances(component)[0]
-				steady(t, c, target)
-				var before clusters.Container
-				if component.Static() {
-					eventually(t, "a running container before the fault", healing(c), target, runs)
-					before, _ = newestContainer(t.Context(), target)
-				}
-				i := landLive(t, liveInjector(t, c), constructors[kind].make(target))
-				assertEffect(t, kind, target, before)
-				if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
-					t.Fatal(err)
-				}
-				healLive(t, c, i)
-				eventually(t, "an answer after the fault", healing(c), target, answers)
-				eventually(t, "a clean node", 5*time.Second, target, clean)
-			})
+			t.Run(string(kind)+"/"+string(component), func(t *testing.T) { contractFault(t, c, kind, component) })
 		}
+	}
+}
+
+func contractFault(t *testing.T, c *clusters.Cluster, kind Kind, component clusters.Component) {
+	all, err := c.Running(t.Context(), component)
+	if err != nil || len(all) == 0 {
+		t.Fatalf("instances of %s: %v, %v", component, all, err)
+	}
+	target := all[0]
+	steady(t, c, target)
+	eventually(t, "an answer before the fault", healing(c), target, answers)
+	var before clusters.Container
+	if target.Unit() == "" {
+		eventually(t, "a running container before the fault", healing(c), target, runs)
+		before, _ = newestContainer(t.Context(), target)
+	}
+	i := landLive(t, liveInjector(t, c), constructors[kind].make(target))
+	assertEffect(t, kind, target, before)
+	for _, other := range all[1:] {
+		eventually(t, "an answer of the other", 5*time.Second, other, answers)
+	}
+	undoing := time.Now()
+	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	healLive(t, c, i)
+	t.Logf("healed %s after the undo began", i.Instants().Healed.Sub(undoing))
+	eventually(t, "an answer after the fault", healing(c), target, answers)
+	eventually(t, "a clean node", 5*time.Second, target, clean)
+}
+
+// contractContainersOutliveTheirRuntime kills and stops containerd only.
+func contractContainersOutliveTheirRuntime(t *testing.T, c *clusters.Cluster) {
+	runtime := c.Instances(clusters.ContainerRuntime)[0]
+	kinds := []Kind{KindKill}
+	if clustertest.Full() {
+		kinds = append(kinds, KindStopService, KindHoldDown, KindCrashLoop)
+	}
+	for _, kind := range kinds {
+		steady(t, c, runtime)
+		before := staticProcesses(t, runtime.Node)
+		i := landLive(t, liveInjector(t, c), constructors[kind].make(runtime))
+		if err := i.Undo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		healLive(t, c, i)
+		steady(t, c, runtime)
+		if after := staticProcesses(t, runtime.Node); !maps.Equal(before, after) {
+			t.Errorf("%s: processes were %v and are %v", kind, before, after)
+		}
+	}
+}
+
+// staticProcesses is what the kernel calls the static pods of a node now.
+func staticProcesses(t *testing.T, n *clusters.Node) map[string]int {
+	t.Helper()
+	pids := map[string]int{}
+	for _, i := range n.Everything() {
+		if !i.Static() {
+			continue
+		}
+		p, err := i.Process(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		pids[i.Name()] = p.PID
+	}
+	return pids
+}
+
+// contractContainersDieWithTheirRuntime takes the containers too, and judges by the
+// processes of static pods and by the connections that they close.
+func contractContainersDieWithTheirRuntime(t *testing.T, c *clusters.Cluster) {
+	runtime := c.Instances(clusters.ContainerRuntime)[0]
+	server := runtime.Node.Instances(clusters.APIServer)[0]
+	kinds := []Kind{KindKillContainers}
+	if clustertest.Full() {
+		kinds = append(kinds, KindStopContainers)
+	}
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			steady(t, c, runtime)
+			before := staticProcesses(t, runtime.Node)
+			i := landLive(t, liveInjector(t, c), constructors[kind].make(runtime))
+			if kind == KindStopContainers {
+				staysSilent(t, server)
+				staysSilent(t, runtime)
+				if _, err := server.Process(t.Context()); !errors.Is(err, clusters.ErrNoProcess) {
+					t.Errorf("%s is left: %v", server, err)
+				}
+			}
+			undoing := time.Now()
+			if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			healLive(t, c, i)
+			t.Logf("healed %s after the undo began", i.Instants().Healed.Sub(undoing))
+			for name, pid := range staticProcesses(t, runtime.Node) {
+				if pid == before[name] {
+					t.Errorf("%s outlived its shim as process %d", name, pid)
+				}
+			}
+			eventually(t, "an answer after the fault", healing(c), server, answers)
+			eventually(t, "a clean node", 5*time.Second, runtime, clean)
+		})
 	}
 }
 
@@ -289,7 +434,7 @@ func contractTheTimerBringsTheManifestBack(t *testing.T, c *clusters.Cluster) {
 }
 
 func contractRecoverFromAnotherProcess(t *testing.T, c *clusters.Cluster) {
-	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown} {
+	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown, KindCrashLoop} {
 		t.Run(string(kind), func(t *testing.T) {
 			target := c.Instances(clusters.APIServer)[0] // recovery may not need it
 			steady(t, c, target)
@@ -314,6 +459,9 @@ func contractRecoverFromAnotherProcess(t *testing.T, c *clusters.Cluster) {
 // shellForCluster reaches nodes by the cluster that is at hand.
 func shellForCluster(c *clusters.Cluster) ShellFor {
 	return func(_ context.Context, _, node string) (clusters.Shell, error) {
+		if node == clusters.ThisMachineName {
+			return clusters.LocalShell, nil
+		}
 		n, err := c.Node(node)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrGone, err)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +95,7 @@ type operation struct {
 func drawOperation(t *rapid.T) operation {
 	return operation{
 		name:      rapid.SampledFrom([]string{"inject", "inject", "inject", "undo", "heal", "restore", "wait"}).Draw(t, "operation"),
-		kind:      rapid.SampledFrom([]Kind{KindKill, KindTerminate, KindHoldDown, KindPause, KindStop}).Draw(t, "kind"),
+		kind:      rapid.SampledFrom(slices.Sorted(maps.Keys(constructors))).Draw(t, "kind"),
 		component: rapid.SampledFrom(components).Draw(t, "component"),
 		nodes:     rapid.IntRange(1, 7).Draw(t, "nodes"),
 		index:     rapid.IntRange(0, 3).Draw(t, "index"),
@@ -224,6 +226,16 @@ func (o operation) on(ctx context.Context, i *Injection) error {
 
 func isRefusal(err error) bool {
 	var illegal *TransitionError
-	return errors.As(err, &illegal) ||
-		strings.Contains(err.Error(), "already bears") || strings.Contains(err.Error(), "no static pod")
+	if errors.As(err, &illegal) || errors.Is(err, clusters.ErrNoProcess) {
+		return true
+	}
+	for _, refusal := range []string{
+		"already bears", "no static pod", "no service of systemd", "no container runtime", "runs no container", "cannot be given",
+		"stopped (state T) already",
+	} {
+		if strings.Contains(err.Error(), refusal) {
+			return true
+		}
+	}
+	return false
 }

@@ -70,11 +70,11 @@ type storeMember struct {
 }
 
 func lookAtMember(ctx context.Context, i clusters.Instance) (storeMember, error) {
-	p, err := running(ctx, i)
+	ps, err := running(ctx, i)
 	if err != nil {
 		return storeMember{}, err
 	}
-	argv, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/cmdline", p.PID))
+	argv, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/cmdline", ps[0].PID))
 	if err != nil {
 		return storeMember{}, fmt.Errorf("read how %s was started: %w", i, err)
 	}

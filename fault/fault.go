@@ -67,8 +67,9 @@ type effect struct {
 	inject, undo []string
 	// input is what the action reads on its standard input; nil: nothing.
 	input []byte
-	// arm sets the dead man's switch; nil means a systemd timer on the node.
-	arm func(ttl time.Duration) []string
+	// arm sets the dead man's switch, with one command after the other; nil means a systemd
+	// timer on the node.
+	arm func(ttl time.Duration) [][]string
 	// prove returns the evidence that the effect is there now.
 	prove func(context.Context) (string, error)
 	// landing limits the time from the action to the proof.
@@ -161,7 +162,11 @@ func (f Fault) plan(ctx context.Context, id string) ([]effect, error) {
 			return err
 		}
 		e.id, e.kind, e.target = partID, p.kind, p.target
-		if e.node == nil {
+		switch {
+		case e.node != nil:
+		case p.node.Enter != nil:
+			e = e.fromHere(p.node)
+		default:
 			e.node = p.node
 		}
 		effects[n] = e

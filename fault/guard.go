@@ -24,13 +24,20 @@ func (s service) needs() int {
 	return 1
 }
 
-// servicesOf lists what a cluster consists of.
-func servicesOf(c *clusters.Cluster) []service {
+// servicesOf lists what a cluster consists of, as far as it is hit.
+func servicesOf(ctx context.Context, c *clusters.Cluster, hit clusters.Instances) ([]service, error) {
 	var all []service
 	for _, component := range clusters.Components {
-		all = append(all, service{string(component), component, c.Instances(component)})
+		if !slices.ContainsFunc(hit, func(i clusters.Instance) bool { return i.Component == component }) {
+			continue
+		}
+		instances, err := c.Running(ctx, component)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, service{string(component), component, instances})
 	}
-	return append(all, service{"the etcd of Events", clusters.Etcd, c.EventsMembers()})
+	return append(all, service{"the etcd of Events", clusters.Etcd, c.EventsMembers()}), nil
 }
 
 // guard refuses an injection that takes the quorum or the last instance of a component
@@ -38,7 +45,11 @@ func servicesOf(c *clusters.Cluster) []service {
 // and what does not run now. What was lost before cannot be lost again.
 func (in *Injector) guard(ctx context.Context, i *Injection) error {
 	mine := i.takes()
-	for _, s := range servicesOf(in.cluster) {
+	services, err := servicesOf(ctx, in.cluster, mine)
+	if err != nil {
+		return err
+	}
+	for _, s := range services {
 		hit := s.all.Both(mine)
 		if len(hit) == 0 || slices.Contains(i.Fault.losing, s.component) {
 			continue

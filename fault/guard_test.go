@@ -13,6 +13,18 @@ import (
 func TestTheGuardRefusesAnUnintendedLoss(t *testing.T) {
 	etcd := func(b bench) clusters.Instances { return b.cluster.EtcdMembers() }
 	schedulers := func(b bench) clusters.Instances { return b.cluster.Instances(clusters.Scheduler) }
+	dns := func(_ *testing.T, b bench) {
+		for _, node := range modelNodes[:2] {
+			b.nodes[node].processes[clusters.CoreDNS] = &modelProcess{Process: clusters.Process{PID: 900, StartTicks: 9, State: "S"}}
+		}
+	}
+	servers := func(b bench) clusters.Instances {
+		all, err := b.cluster.Running(t.Context(), clusters.CoreDNS)
+		if err != nil || len(all) != 2 {
+			t.Fatalf("DNS servers: %v, %v; want 2", all, err)
+		}
+		return all
+	}
 	cases := map[string]struct {
 		before func(*testing.T, bench)
 		fault  func(bench) Fault
@@ -40,6 +52,8 @@ func TestTheGuardRefusesAnUnintendedLoss(t *testing.T) {
 			func(_ *testing.T, b bench) { b.nodes["n1"].holds["other"] = clusters.Etcd },
 			func(b bench) Fault { return Kill(etcd(b)[1]) }, "while etcd on n1 cannot serve already",
 		},
+		"one of two DNS servers": {dns, func(b bench) Fault { return Kill(servers(b)[0]) }, ""},
+		"every DNS server":       {dns, func(b bench) Fault { return Kill(servers(b)...) }, "0 of 2 instances of coredns, which needs 1"},
 		"a third member, after the quorum was lost on purpose": {
 			func(t *testing.T, b bench) { b.must(t, Pause(etcd(b)[:2]...)) },
 			func(b bench) Fault { return Kill(etcd(b)[2]) }, "",
@@ -53,7 +67,8 @@ func TestTheGuardRefusesAnUnintendedLoss(t *testing.T) {
 					c.before(t, b)
 				}
 				changes := slices.Clone(b.changes())
-				_, err := b.Inject(t.Context(), c.fault(b))
+				f := c.fault(b)
+				_, err := b.Inject(t.Context(), f)
 				if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, want %q", err, c.want)
 				}
@@ -61,7 +76,7 @@ func TestTheGuardRefusesAnUnintendedLoss(t *testing.T) {
 					t.Errorf("changed %v", b.changes())
 				}
 				if err != nil {
-					b.must(t, c.fault(b).WithTTL(time.Minute)) // nothing stays reserved
+					b.must(t, f.WithTTL(time.Minute)) // nothing stays reserved
 				}
 			})
 		})

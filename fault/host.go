@@ -161,9 +161,9 @@ func statusOf(ctx context.Context, machine, n *clusters.Node) (string, error) {
 }
 
 // onThisMachine arms an undo that no node can run.
-func onThisMachine(id string, undo []string) func(ttl time.Duration) []string {
-	return func(ttl time.Duration) []string {
-		return command(armMachine, append([]string{id, seconds(ttl)}, undo...)...)
+func onThisMachine(id string, undo []string) func(ttl time.Duration) [][]string {
+	return func(ttl time.Duration) [][]string {
+		return [][]string{command(armMachine, append([]string{id, seconds(ttl)}, undo...)...)}
 	}
 }
 

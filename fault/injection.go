@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -115,13 +116,7 @@ func (i *Injection) AwaitHealed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: not healed: %w", i.Fault, err)
 	}
-	last := since[0]
-	for _, t := range since {
-		if t.After(last) {
-			last = t
-		}
-	}
-	return i.enter(Healed, func(at *Instants) { at.Healed = last })
+	return i.enter(Healed, func(at *Instants) { at.Healed = latest(since) })
 }
 
 // land takes the injection from planned to landed.
@@ -149,7 +144,12 @@ func (i *Injection) arm(ctx context.Context) error {
 		if e.undo == nil {
 			return nil
 		}
-		return e.run(ctx, e.armCommand(i.Fault.TTL))
+		for _, argv := range e.armCommands(i.Fault.TTL) {
+			if err := e.run(ctx, argv); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	i.mark(func(at *Instants) { at.Armed = time.Now() })
 	return err
@@ -310,6 +310,9 @@ func (i *Injection) enter(next State, note func(*Instants)) error {
 	}
 	return nil
 }
+
+// latest is the last of the times.
+func latest(times []time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
 
 func (i *Injection) mark(note func(*Instants)) {
 	i.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,16 +60,27 @@ func (b bench) states(t *testing.T) map[State]int {
 	return states
 }
 
-// constructors are every fault, with the name of its action's and undo's script.
+// constructors are every fault on instances, with a component that it suits and the name
+// of its action's and undo's script.
 var constructors = map[Kind]struct {
 	make         func(...clusters.Instance) Fault
+	component    clusters.Component
 	action, undo string
 }{
-	KindKill:      {Kill, "signal", ""},
-	KindTerminate: {Terminate, "signal", ""},
-	KindHoldDown:  {HoldDown, "hold", "release"},
-	KindPause:     {Pause, "pause", "resume"},
-	KindStop:      {Stop, "stop", "restore"},
+	KindKill:           {Kill, clusters.Etcd, "signal", ""},
+	KindTerminate:      {Terminate, clusters.Etcd, "signal", ""},
+	KindHoldDown:       {HoldDown, clusters.Etcd, "hold", "release"},
+	KindPause:          {Pause, clusters.Etcd, "pause", "resume"},
+	KindStop:           {Stop, clusters.Etcd, "stop", "restore"},
+	KindCrashLoop:      {CrashLoop, clusters.Etcd, "crash", "restore"},
+	KindStopService:    {StopService, clusters.Kubelet, "set", "unset"},
+	KindKillContainers: {KillContainers, clusters.ContainerRuntime, "end", ""},
+	KindStopContainers: {StopContainers, clusters.ContainerRuntime, "set", "unset"},
+}
+
+// undone are the kinds that have something to undo.
+func undone() []Kind {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(constructors)), func(k Kind) bool { return constructors[k].undo == "" })
 }
 
 func TestEveryFaultLandsIsUndoneAndHeals(t *testing.T) {
@@ -76,7 +88,7 @@ func TestEveryFaultLandsIsUndoneAndHeals(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				i := b.must(t, c.make(b.cluster.EtcdMembers().Majority()...))
+				i := b.must(t, c.make(b.cluster.Instances(c.component).Majority()...))
 				if i.State() != Landed || strings.Count(i.Proof(), "\n") != 1 {
 					t.Errorf("state %s, proof %q; want landed and a line for each of 2 targets", i.State(), i.Proof())
 				}
@@ -133,11 +145,14 @@ func TestNothingIsChangedByWhatIsRefused(t *testing.T) {
 		"foreign node": {func(*clusters.Cluster) Fault {
 			return Kill(clusters.Instance{Component: clusters.Etcd, Node: stranger})
 		}, "not in the cluster model"},
-		"unknown component":  {func(c *clusters.Cluster) Fault { return Kill(clusters.Instance{Component: "etcdd", Node: c.Nodes[0]}) }, `unknown component "etcdd"`},
-		"stop of a service":  {func(c *clusters.Cluster) Fault { return Stop(c.Instances(clusters.Kubelet)[0]) }, "no static pod"},
-		"TTL too short":      {func(c *clusters.Cluster) Fault { return Kill(c.EtcdMembers()[0]).WithTTL(time.Millisecond) }, "out of range"},
-		"TTL too long":       {func(c *clusters.Cluster) Fault { return Kill(c.EtcdMembers()[0]).WithTTL(48 * time.Hour) }, "out of range"},
-		"one bad in several": {func(c *clusters.Cluster) Fault { return Stop(c.EtcdMembers()[0], c.Instances(clusters.Kubelet)[1]) }, "no static pod"},
+		"unknown component":                 {func(c *clusters.Cluster) Fault { return Kill(clusters.Instance{Component: "etcdd", Node: c.Nodes[0]}) }, `unknown component "etcdd"`},
+		"stop of a service":                 {func(c *clusters.Cluster) Fault { return Stop(c.Instances(clusters.Kubelet)[0]) }, "no static pod"},
+		"stop of a static pod as a service": {func(c *clusters.Cluster) Fault { return StopService(c.EtcdMembers()[0]) }, "no service of systemd"},
+		"containers of no runtime":          {func(c *clusters.Cluster) Fault { return KillContainers(c.Instances(clusters.Kubelet)[0]) }, "no container runtime"},
+		"crash loop without flags":          {func(c *clusters.Cluster) Fault { return CrashLoop(c.Instances(clusters.KubeProxy)[0]) }, "cannot be given a bad flag"},
+		"TTL too short":                     {func(c *clusters.Cluster) Fault { return Kill(c.EtcdMembers()[0]).WithTTL(time.Millisecond) }, "out of range"},
+		"TTL too long":                      {func(c *clusters.Cluster) Fault { return Kill(c.EtcdMembers()[0]).WithTTL(48 * time.Hour) }, "out of range"},
+		"one bad in several":                {func(c *clusters.Cluster) Fault { return Stop(c.EtcdMembers()[0], c.Instances(clusters.Kubelet)[1]) }, "no static pod"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +263,7 @@ func TestANoOpIsNotLanded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				b.Sabotage.SkipInject = true
-				_, err := b.Inject(t.Context(), meant(c.make(b.cluster.EtcdMembers()[:2]...)))
+				_, err := b.Inject(t.Context(), meant(c.make(b.cluster.Instances(c.component)[:2]...)))
 				if !errors.Is(err, ErrNotLanded) {
 					t.Errorf("got %v, want ErrNotLanded", err)
 				}
@@ -264,12 +279,12 @@ func TestANoOpIsNotLanded(t *testing.T) {
 }
 
 func TestSkippedUndoIsNotHealed(t *testing.T) {
-	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown} {
+	for _, kind := range undone() {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				b.Sabotage.SkipUndo = true
-				i := b.must(t, constructors[kind].make(b.cluster.EtcdMembers()[0]))
+				i := b.must(t, constructors[kind].make(b.cluster.Instances(constructors[kind].component)[0]))
 				if err := i.Undo(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -337,11 +352,11 @@ func TestAFailedUndoCanBeTriedAgain(t *testing.T) {
 }
 
 func TestTheNodeUndoesWhatWeDoNot(t *testing.T) {
-	for _, kind := range []Kind{KindPause, KindStop, KindHoldDown} {
+	for _, kind := range undone() {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
-				i := b.must(t, constructors[kind].make(b.cluster.EtcdMembers()...).WithTTL(20*time.Second))
+				i := b.must(t, constructors[kind].make(b.cluster.Instances(constructors[kind].component)...).WithTTL(20*time.Second))
 				time.Sleep(21 * time.Second)
 				if err := b.unwell(); err != nil {
 					t.Error(err)

@@ -34,17 +34,21 @@ func Stop(instances ...clusters.Instance) Fault {
 	return onInstances(KindStop, instances, planStop)
 }
 
-// stopScript moves the manifest $2 away, for the fault $1, and after 3 s kills PID $3
-// that started at $4. Killed before the kubelet has looked, it would be restarted.
+// stopScript moves the manifest $2 away, for the fault $1, and sees to the end of PID $3
+// that started at $4.
 const stopScript = enter + armed + same + takeManifest + `take "$2"
-for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+` + hasten
+
+// hasten kills PID $3 that started at $4 after 3 s. Killed before the kubelet has looked,
+// it would be restarted.
+const hasten = `for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
   same "$3" "$4" || exit 0
   sleep 0.2
 done
 if same "$3" "$4"; then kill -s KILL "$3" || true; fi
 `
 
-// restoreScript undoes stopScript, wherever that was interrupted.
+// restoreScript undoes stopScript and crashScript, wherever those were interrupted.
 const restoreScript = enter + bringManifest + `bring "$2"
 ` + leave
 
@@ -58,11 +62,12 @@ const takeManifest = `take() {
 }
 `
 
-// bringManifest defines bring, which undoes take, wherever that was interrupted.
+// bringManifest defines bring, which undoes take, wherever that was interrupted. What
+// crashScript has put in place is known by its copy.
 const bringManifest = `bring() {
+  hidden=$(dirname "$1")/.faultline-$(basename "$d")
   if [ -e "$d/manifest" ]; then
-    if [ ! -e "$1" ]; then
-      hidden=$(dirname "$1")/.faultline-$(basename "$d")
+    if [ ! -e "$1" ] || cmp -s "$d/broken" "$1"; then
       cp -p "$d/manifest" "$hidden"
       sync "$hidden"
       mv "$hidden" "$1"
@@ -73,7 +78,7 @@ const bringManifest = `bring() {
     fi
     rm "$d/manifest"
   fi
-  rm -f "$d/copy"
+  rm -f "$d/copy" "$d/broken" "$hidden"
 }
 `
 
@@ -84,7 +89,7 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 	if !i.Static() {
 		return effect{}, fmt.Errorf("%s is no static pod, so it has no manifest to take away: kill or pause it instead", i)
 	}
-	p, err := running(ctx, i)
+	ps, err := running(ctx, i)
 	if err != nil {
 		return effect{}, err
 	}
@@ -97,9 +102,9 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 			i, i.Manifest())
 	}
 	return effect{
-		inject:    command(stopScript, append([]string{id, i.Manifest()}, identity(p)...)...),
+		inject:    command(stopScript, append([]string{id, i.Manifest()}, identity(ps[:1])...)...),
 		undo:      command(restoreScript, id, i.Manifest()),
-		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, p) },
+		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, ps) },
 		landing:   stopLanding,
 		recovered: stays(i, func(clusters.Process) bool { return true }),
 	}, nil
@@ -114,7 +119,7 @@ func hasManifest(ctx context.Context, i clusters.Instance) (bool, error) {
 }
 
 // proveAbsent waits for the known process on the node, then looks for any other.
-func proveAbsent(ctx context.Context, i clusters.Instance, known clusters.Process) (string, error) {
+func proveAbsent(ctx context.Context, i clusters.Instance, known []clusters.Process) (string, error) {
 	if _, err := proveGone(ctx, i, known); err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,8 @@ type modelNode struct {
 	dirs      map[string]string // armed fault -> manifest in it
 	timers    map[string]modelTimer
 	holds     map[string]clusters.Component
+	settings  map[string]clusters.Component // armed fault -> the service that it keeps from running
+	broken    map[string]string             // manifest -> armed fault
 	lastPID   int
 }
 
@@ -52,6 +55,7 @@ func newModel() *model {
 		n := &modelNode{
 			processes: map[clusters.Component]*modelProcess{}, manifests: map[string]bool{},
 			dirs: map[string]string{}, timers: map[string]modelTimer{}, holds: map[string]clusters.Component{},
+			settings: map[string]clusters.Component{}, broken: map[string]string{},
 		}
 		for _, c := range components {
 			if c.Static() {
@@ -72,21 +76,29 @@ func (n *modelNode) live(now time.Time) {
 			_, _ = n.run(now, t.argv)
 		}
 	}
-	for _, c := range components {
-		held := false
-		for _, h := range n.holds {
-			held = held || h == c
-		}
+	for _, c := range slices.Backward(components) { // services first: pods need containerd
 		p := n.processes[c]
 		livenessFailed := p != nil && c.Static() && p.State == "T" && now.Sub(p.stopped) > 100*time.Second
-		if held || livenessFailed || (c.Static() && !n.manifests[manifestOf(c)]) {
+		if !n.wanted(c) || livenessFailed {
 			delete(n.processes, c)
 		}
-		if !held && n.processes[c] == nil && (!c.Static() || n.manifests[manifestOf(c)]) {
+		if n.wanted(c) && n.processes[c] == nil && (!c.Static() || n.processes[clusters.ContainerRuntime] != nil) {
 			n.lastPID++
 			n.processes[c] = &modelProcess{Process: clusters.Process{PID: n.lastPID, StartTicks: uint64(n.lastPID) * 7, State: "S"}}
 		}
 	}
+}
+
+// wanted tells whether nothing keeps a component from running.
+func (n *modelNode) wanted(c clusters.Component) bool {
+	for _, held := range []map[string]clusters.Component{n.holds, n.settings} {
+		for _, h := range held {
+			if h == c {
+				return false
+			}
+		}
+	}
+	return !c.Static() || n.manifests[manifestOf(c)] && n.broken[manifestOf(c)] == ""
 }
 
 // is finds a process by the identity that scripts are given.
@@ -102,14 +114,14 @@ func (n *modelNode) is(pid, start string) (clusters.Component, *modelProcess) {
 func (n *modelNode) leave(id string) { delete(n.dirs, id); delete(n.timers, id) }
 
 func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
-	if argv[0] == "systemctl" {
-		if _, ok := n.holds[strings.TrimSuffix(strings.TrimPrefix(argv[2], "faultline-hold-"), ".service")]; !ok {
-			return nil, errors.New("inactive")
-		}
-		return nil, nil
+	switch argv[0] {
+	case "systemctl":
+		return n.systemctl(argv[1:])
+	case "cat":
+		return []byte("spec: {containers: [{command: [x]}]}"), nil
 	}
 	script, args := argv[2], argv[4:]
-	if strings.HasPrefix(script, "for p in $(pgrep") {
+	if script == clusters.ListProcesses {
 		var out bytes.Buffer
 		for c, p := range n.processes {
 			if string(c)[:min(len(c), 15)] == args[0] {
@@ -117,6 +129,15 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 			}
 		}
 		return out.Bytes(), nil
+	}
+	if strings.HasPrefix(script, "for p in $(pgrep") && len(args) == 1 { // pods that the scheduler has placed
+		if n.processes[clusters.Component(args[0])] == nil {
+			return nil, nil
+		}
+		return []byte(args[0] + "-pod\n"), nil
+	}
+	if len(args) == 0 {
+		return n.containers(script)
 	}
 	_, isArmed := n.dirs[args[0]]
 	notArmed := errors.New("not armed")
@@ -127,6 +148,34 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 		n.dirs[args[0]] = ""
 		n.timers[args[0]] = modelTimer{now.Add(ttl), args[2:]}
 		return nil, err
+	case leftScript:
+		left := 0
+		for k := 0; k < len(args); k += 2 {
+			if _, p := n.is(args[k], args[k+1]); p != nil {
+				left++
+			}
+		}
+		return fmt.Appendln(nil, left), nil
+	case crashScript:
+		if !isArmed || !n.manifests[args[1]] {
+			return nil, notArmed
+		}
+		n.dirs[args[0]], n.broken[args[1]] = args[1], args[0]
+	case podExitScript:
+		return fmt.Appendf(nil, "2 1\nunknown flag: %s\n", badFlag(n.broken[manifestOf(clusters.Component(args[0]))])), nil
+	case setScript, setScript + endScript:
+		if !isArmed {
+			return nil, notArmed
+		}
+		n.settings[args[0]] = componentOf(args[len(args)-1])
+		if script != setScript {
+			_, _ = n.containers(endScript)
+		}
+	case unsetScript:
+		delete(n.settings, args[0])
+		n.leave(args[0])
+	case serviceExitScript:
+		return fmt.Appendf(nil, "2 1\nunknown flag: %s\n", badFlag(n.setting(componentOf(args[0])))), nil
 	case signalScript:
 		c, p := n.is(args[1], args[2])
 		if p == nil {
@@ -145,7 +194,7 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 		}
 		n.leave(args[0])
 	case holdScript:
-		c, p := n.is(args[1], args[2])
+		c, p := n.is(args[7], args[8])
 		if !isArmed || p == nil {
 			return nil, errors.Join(notArmed, noProcess)
 		}
@@ -162,6 +211,7 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 	case restoreScript:
 		if m := n.dirs[args[0]]; m != "" {
 			n.manifests[m] = true
+			delete(n.broken, m)
 		}
 		n.leave(args[0])
 	case watchScript:
@@ -175,6 +225,57 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 		return nil, fmt.Errorf("the model does not know the script %q", script)
 	}
 	return nil, nil
+}
+
+// setting is the fault that keeps a service from running.
+func (n *modelNode) setting(c clusters.Component) string {
+	for id, s := range n.settings {
+		if s == c {
+			return id
+		}
+	}
+	return ""
+}
+
+// componentOf is the component of a systemd unit.
+func componentOf(unit string) clusters.Component {
+	return clusters.Component(strings.TrimSuffix(unit, ".service"))
+}
+
+// systemctl answers what faults ask of systemd.
+func (n *modelNode) systemctl(args []string) ([]byte, error) {
+	switch unit := args[len(args)-1]; {
+	case args[0] == "cat":
+		return []byte("[Service]\nExecStart=/bin/x\n"), nil
+	case args[0] == "show" && args[1] == "--property=Restart":
+		return []byte("always\n"), nil
+	case args[0] == "show":
+		id := n.setting(componentOf(unit))
+		if id == "" {
+			return []byte("ActiveState=active\nDropInPaths=\n"), nil
+		}
+		return fmt.Appendf(nil, "ActiveState=inactive\nDropInPaths=%s\n", dropIn(unit, id)), nil
+	default:
+		if _, ok := n.holds[strings.TrimSuffix(strings.TrimPrefix(unit, "faultline-hold-"), ".service")]; !ok {
+			return nil, errors.New("inactive")
+		}
+		return nil, nil
+	}
+}
+
+// containers lists or ends containerd and the static pods.
+func (n *modelNode) containers(script string) ([]byte, error) {
+	var out []byte
+	for c, p := range n.processes {
+		if c == clusters.Kubelet {
+			continue
+		}
+		out = fmt.Appendln(out, p.PID, p.StartTicks)
+		if script == endScript {
+			delete(n.processes, c)
+		}
+	}
+	return out, nil
 }
 
 // shell is the way to the model's nodes.
@@ -197,7 +298,8 @@ func (m *model) shell(ctx context.Context, node string, _ io.Reader, argv ...str
 
 var scriptNames = map[string]string{
 	arm: "arm", signalScript: "signal", pauseScript: "pause", resumeScript: "resume", holdScript: "hold",
-	releaseScript: "release", stopScript: "stop", restoreScript: "restore",
+	releaseScript: "release", stopScript: "stop", restoreScript: "restore", crashScript: "crash",
+	setScript: "set", unsetScript: "unset", setScript + endScript: "set", endScript: "end",
 }
 
 // changes are the commands so far that change something.
@@ -222,8 +324,8 @@ func (m *model) unwell() error {
 				errs = append(errs, fmt.Errorf("%s on %s: no manifest", c, name))
 			}
 		}
-		if len(n.dirs)+len(n.timers)+len(n.holds) > 0 {
-			errs = append(errs, fmt.Errorf("left on %s: %v %v %v", name, n.dirs, n.timers, n.holds))
+		if len(n.dirs)+len(n.timers)+len(n.holds)+len(n.settings)+len(n.broken) > 0 {
+			errs = append(errs, fmt.Errorf("left on %s: %v %v %v %v %v", name, n.dirs, n.timers, n.holds, n.settings, n.broken))
 		}
 	}
 	return errors.Join(errs...)
@@ -260,5 +362,5 @@ func manifestOf(c clusters.Component) string { return clusters.Instance{Componen
 // components are what the nodes of the model have.
 var components = []clusters.Component{
 	clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager,
-	clusters.Kubelet, clusters.ContainerRuntime,
+	clusters.Kubelet, clusters.ContainerRuntime, clusters.KubeProxy,
 }

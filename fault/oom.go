@@ -32,16 +32,17 @@ func OOMKill(instances ...clusters.Instance) Fault {
 }
 
 func planOOMKill(ctx context.Context, i clusters.Instance, id string) (effect, error) {
-	p, err := running(ctx, i)
+	ps, err := running(ctx, i)
 	if err != nil {
 		return effect{}, err
 	}
+	p := ps[0]
 	group, err := memoryGroup(ctx, i, p)
 	if err != nil {
 		return effect{}, err
 	}
 	return effect{
-		inject:    command(oomScript, append(append([]string{id}, identity(p)...), group)...),
+		inject:    command(oomScript, append(append([]string{id}, identity(ps[:1])...), group)...),
 		undo:      command(unlimitScript, id),
 		prove:     func(ctx context.Context) (string, error) { return proveOOMKilled(ctx, i, p, id) },
 		landing:   oomLanding,
@@ -154,7 +155,7 @@ func proveOOMKilled(ctx context.Context, i clusters.Instance, p clusters.Process
 	if err != nil || kills < 1 {
 		return "", fmt.Errorf("the kernel counts no kill for lack of memory in the control group of %s: %q", i, out)
 	}
-	proof, err := proveGone(ctx, i, p)
+	proof, err := proveGone(ctx, i, []clusters.Process{p})
 	if err != nil {
 		return "", err
 	}

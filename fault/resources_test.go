@@ -307,7 +307,7 @@ func TestScriptsKillForLackOfMemory(t *testing.T) {
 				}
 				lowered <- "never"
 			}()
-			args := append(append([]string{"oom-0"}, identity(p)...), s.path("group/pod"))
+			args := append(append([]string{"oom-0"}, identity([]clusters.Process{p})...), s.path("group/pod"))
 			if _, err := victim.Node.Exec(t.Context(), command(oomScript, args...)...); err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,8 @@ echo $! >"$UNITS/$unit.service"
 `
 
 const standInControl = `#!/bin/sh
+case "$1" in daemon-reload|reset-failed|start|restart) echo "$*" >> "$UNITS.log"; exit ;; esac
+case "$2" in faultline-*) ;; *) echo "$*" >> "$UNITS.log"; exit ;; esac
 unit=$UNITS/$2
 [ -e "$unit" ] || exit 5
 case "$1 $2" in stop*.service) kill "$(cat "$unit")" ;; esac
@@ -59,7 +62,7 @@ func newSandbox(t *testing.T) sandbox {
 	}
 	dir := t.TempDir()
 	s := sandbox{t: t, dir: dir, name: fmt.Sprintf("fl-%d-%d", os.Getpid(), victims.Add(1))}
-	for _, sub := range []string{"bin", "units", "kubernetes/manifests"} {
+	for _, sub := range []string{"bin", "units", "kubernetes/manifests", "system"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +99,7 @@ func (s sandbox) write(name, content string) {
 func (s sandbox) start() {
 	s.t.Helper()
 	cmd := exec.Command(s.path("bin/"+s.name), "60")
+	cmd.Env = append(os.Environ(), "HOSTNAME="+modelNodes[0]) // a container with the node's network
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -106,7 +110,7 @@ func (s sandbox) start() {
 
 // shell translates a node's command to the sandbox and runs it.
 func (s sandbox) shell(ctx context.Context, _ string, in io.Reader, argv ...string) ([]byte, error) {
-	translate := strings.NewReplacer(stateDir, s.path("state"), "/etc/kubernetes", s.path("kubernetes"),
+	translate := strings.NewReplacer(stateDir, s.path("state"), "/etc/kubernetes", s.path("kubernetes"), "/etc/systemd/system", s.path("system"),
 		string(clusters.Scheduler), s.name)
 	translated := make([]string, len(argv))
 	for n, a := range argv {
@@ -149,7 +153,7 @@ func (s sandbox) fire() {
 // leftovers are the files of faults and the units.
 func (s sandbox) leftovers() []string {
 	var all []string
-	for _, pattern := range []string{"state", "units/*", "kubernetes/manifests/.*"} {
+	for _, pattern := range []string{"state", "units/*", "kubernetes/manifests/.*", "system/*"} {
 		found, _ := filepath.Glob(s.path(pattern))
 		all = append(all, found...)
 	}
@@ -245,13 +249,13 @@ func TestScriptsMoveTheManifest(t *testing.T) {
 	victim, process := s.running()
 	manifest := "kubernetes/manifests/" + s.name + ".yaml"
 	run := func(script string) error {
-		args := append([]string{"stop-x-0", clusters.Instance{Component: clusters.Scheduler}.Manifest()}, identity(process)...)
+		args := append([]string{"stop-x-0", clusters.Instance{Component: clusters.Scheduler}.Manifest()}, identity([]clusters.Process{process})...)
 		_, err := s.shell(t.Context(), "", nil, command(script, args...)...)
 		return err
 	}
 	armed := func() {
 		e := effect{id: "stop-x-0", undo: command(restoreScript, "stop-x-0", clusters.Instance{Component: clusters.Scheduler}.Manifest())}
-		if _, err := s.shell(t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
+		if _, err := s.shell(t.Context(), "", nil, e.armCommands(time.Minute)[0]...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -304,8 +308,8 @@ func TestScriptsMoveTheManifest(t *testing.T) {
 func TestALateActionFindsItselfDisarmed(t *testing.T) {
 	s := newSandbox(t)
 	victim, p := s.running()
-	for _, script := range []string{pauseScript, holdScript} {
-		_, err := victim.Node.Exec(t.Context(), command(script, append([]string{"late-0"}, identity(p)...)...)...)
+	for _, script := range []string{pauseScript, holdScript, holdBareScript, setScript, crashScript} {
+		_, err := victim.Node.Exec(t.Context(), command(script, append([]string{"late-0"}, identity([]clusters.Process{p})...)...)...)
 		if err == nil || !strings.Contains(err.Error(), "not armed") {
 			t.Errorf("got %v", err)
 		}
@@ -320,7 +324,7 @@ func TestAnotherProcessWithThePIDIsSpared(t *testing.T) {
 	victim, p := s.running()
 	old := p
 	old.StartTicks--
-	if _, err := victim.Node.Exec(t.Context(), command(signalScript, append([]string{"KILL"}, identity(old)...)...)...); err == nil {
+	if _, err := victim.Node.Exec(t.Context(), command(signalScript, append([]string{"KILL"}, identity([]clusters.Process{old})...)...)...); err == nil {
 		t.Error("a process that only shares the PID was signalled")
 	}
 	if _, there, err := watch(t.Context(), victim, old); there || err != nil {
@@ -332,7 +336,13 @@ func TestAnotherProcessWithThePIDIsSpared(t *testing.T) {
 }
 
 func TestScriptsSurviveSystemd(t *testing.T) {
-	for script, name := range scriptNames {
+	names := maps.Clone(scriptNames)
+	for script, name := range map[string]string{
+		holdLoop: "hold loop", clusters.ListProcesses: "list of processes", downScript: "down", startScript: "start",
+	} {
+		names[script] = name
+	}
+	for script, name := range names {
 		if strings.Contains(script, "${") || strings.Contains(script, "$$") {
 			t.Errorf("the script %s has ${ or $$, which systemd rewrites", name)
 		}

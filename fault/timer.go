@@ -14,7 +14,8 @@ import (
 // node itself when the TTL is over. It needs no process of ours, no network and no
 // API server. Two facts of systemd matter: a timer fires up to a minute late
 // unless AccuracySec is set, and a transient unit does not survive a reboot of
-// the node. After a reboot, stopped processes and hold-down loops are gone
+// the node. Nor does it survive a daemon-reload with a description of several lines, which
+// the command would be: systemd reads the lines back as settings. After a reboot, stopped processes and hold-down loops are gone
 // anyway, but a manifest that was moved away stays away until Undo or Recover.
 
 // stateDir is where the nodes keep armed faults. The scripts spell it out.
@@ -42,18 +43,23 @@ rmdir /var/lib/faultline 2>/dev/null || true
 systemctl stop "faultline-undo-$1.timer" 2>/dev/null || true
 `
 
-// arm sets the timer: $1 is the fault's ID, $2 the TTL, the rest the undo.
+// arm sets the timer: $1 is the fault's ID, $2 the TTL, the rest the undo. After a
+// daemon-reload, of which some faults and many installers make use, systemd 252 reads
+// newlines, dollars, quotes and semicolons of a command back wrong: the undo is coded.
 const arm = enter + `mkdir -p "$d"
 unit=faultline-undo-$1
 ttl=$2
 shift 2
-systemd-run --quiet --collect --unit="$unit" --on-active="$ttl" --timer-property=AccuracySec=100ms -- "$@"
+undo=$(for word in "$@"; do printf '%s\n' "$word" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/' \\\\/"; done; echo)
+undo=$(printf '%s\n\n' "$undo" | base64 -w0)
+systemd-run --quiet --collect --unit="$unit" --description="$unit" --on-active="$ttl" --timer-property=AccuracySec=100ms \
+  -- sh -c "echo $undo | base64 -d | sh"
 `
 
-// armCommand arms the undo of an effect, on its node or as the effect wants it.
-func (e effect) armCommand(ttl time.Duration) []string {
+// armCommands arm the undo of an effect, on its node or as the effect wants it.
+func (e effect) armCommands(ttl time.Duration) [][]string {
 	if e.arm != nil {
 		return e.arm(ttl)
 	}
-	return command(arm, append([]string{e.id, fmt.Sprintf("%dms", ttl.Milliseconds())}, e.undo...)...)
+	return [][]string{command(arm, append([]string{e.id, fmt.Sprintf("%dms", ttl.Milliseconds())}, e.undo...)...)}
 }

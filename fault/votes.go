@@ -11,10 +11,8 @@ import (
 // way that is closed closes the way back.
 func (p Packets) outvoted(c *clusters.Cluster, ways []way) clusters.Instances {
 	var all clusters.Instances
-	for _, s := range servicesOf(c) {
-		if s.component != clusters.Etcd {
-			continue
-		}
+	for _, members := range []clusters.Instances{c.EtcdMembers(), c.EventsMembers()} {
+		s := service{component: clusters.Etcd, all: members}
 		for _, member := range s.all {
 			reached := 0
 			for _, other := range s.all {
@@ -59,7 +57,7 @@ func listens(i clusters.Instance) []int {
 	switch i.Component {
 	case clusters.Etcd:
 		return []int{i.Port(), i.Port() + 1}
-	case clusters.HAProxy:
+	case clusters.HAProxy, clusters.Envoy:
 		return []int{PortAPI}
 	default:
 		return []int{i.Port()}

@@ -203,8 +203,11 @@ func (b *boot) discover(ctx context.Context) error {
 		found = append(found, b.node(m, address))
 	}
 	b.cluster.Nodes = append(found, b.cluster.Nodes...)
+	if err := b.findBalancer(ctx, byName); err != nil {
+		return err
+	}
 	b.cluster.Reach(Shell(b.Engine))
-	return b.findBalancer(ctx, byName)
+	return nil
 }
 
 // node is a running member.

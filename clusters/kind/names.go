@@ -80,13 +80,13 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 	return nil
 }
 
-// forwarder is the machine of kind's balancer. Names of HAProxy hold for the stand-in that
-// takes Envoy's place.
+// forwarder is the machine of kind's balancer.
 func (b *boot) forwarder(name, address string) *clusters.Node {
 	power := powerOf(b.Engine.Name(), networkName(b.Run), name, address, "")
 	power.Inside = []string{b.Engine.Name(), "exec", "--interactive", "--privileged", name}
 	return &clusters.Node{
-		Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.HAProxy}, Power: power,
+		Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.Envoy}, Power: power,
+		Enter: enterOf(b.Engine.Name(), name),
 	}
 }
 

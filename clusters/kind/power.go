@@ -65,3 +65,14 @@ const limit = unlessGone + `quota=$3 memory=$4 swap=$5
 [ "$swap" -gt 0 ] || swap=9223372036854771712
 "$1" update --cpu-period 100000 --cpu-quota "$quota" --memory "$memory" --memory-swap "$swap" "$2" > /dev/null
 `
+
+// enterOf runs commands on a container without systemd from this machine.
+func enterOf(engine, node string) []string {
+	return []string{"sh", "-c", enter, "faultline", engine, node}
+}
+
+// enter runs what follows the node $2 on it.
+const enter = unlessGone + `engine=$1 node=$2
+shift 2
+exec "$engine" exec "$node" "$@"
+`
