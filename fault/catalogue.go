@@ -15,5 +15,5 @@ type Entry struct {
 
 // Catalogue lists every fault, by family.
 func Catalogue() []Entry {
-	return slices.Concat(processEntries, hostEntries, diskEntries)
+	return slices.Concat(processEntries, hostEntries, diskEntries, certificateEntries, leaseEntries, humanEntries)
 }

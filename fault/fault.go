@@ -4,6 +4,7 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,8 @@ type effect struct {
 	// inject is the action. undo takes it back, is idempotent, and is nil where
 	// nothing outlives the action: then there is nothing to arm either.
 	inject, undo []string
+	// input is what the action reads: what must not be seen in a list of processes.
+	input []byte
 	// arm sets the dead man's switch; nil means a systemd timer on the node.
 	arm func(ttl time.Duration) []string
 	// prove returns the evidence that the effect is there now.
@@ -77,6 +80,14 @@ type effect struct {
 // run runs one of the effect's commands on its node.
 func (e effect) run(ctx context.Context, argv []string) error {
 	if _, err := e.node.Exec(ctx, argv...); err != nil {
+		return fmt.Errorf("%s: %w", e.target, err)
+	}
+	return nil
+}
+
+// act runs the effect's action.
+func (e effect) act(ctx context.Context) error {
+	if _, err := e.node.ExecInput(ctx, bytes.NewReader(e.input), e.inject...); err != nil {
 		return fmt.Errorf("%s: %w", e.target, err)
 	}
 	return nil

@@ -164,7 +164,7 @@ func (i *Injection) inject(ctx context.Context) error {
 		if i.injector.Sabotage.SkipInject {
 			return nil
 		}
-		return e.run(ctx, e.inject)
+		return e.act(ctx)
 	})
 	i.mark(func(at *Instants) { at.Injected = time.Now() })
 	return err
