@@ -73,8 +73,11 @@ func keptFor(ctx context.Context, i clusters.Instance, use Use) (keeping, error)
 	switch {
 	case use == ServingCertificate && i.Component == clusters.APIServer:
 		return separate("apiserver", clusterCA, i.Port()), nil
-	case use == ServingCertificate && i.Component == clusters.Etcd:
+	case use == ServingCertificate && i.Component == clusters.Etcd && i.Static():
 		return separate("etcd/server", etcdCA, i.Port()), nil
+	case use == ServingCertificate && i.Component == clusters.Etcd:
+		// Its peers see the same, and clients nothing from a member that its peers refuse.
+		return separate("etcd/server", etcdCA, i.Port()+1), nil
 	case use == PeerCertificate && i.Component == clusters.Etcd && i.Static():
 		return separate("etcd/peer", etcdCA, i.Port()+1), nil
 	case use == PeerCertificate && i.Component == clusters.Etcd:

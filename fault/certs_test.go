@@ -189,7 +189,7 @@ func TestScriptsReplaceCertificates(t *testing.T) {
 			s := newSandbox(t)
 			i, k := kept(t, s, c.file, c.content)
 			if c.separate {
-				k.key = "elsewhere"
+				k.key, k.restarts.copies = "elsewhere", "*"
 			}
 			content := func() string {
 				text, err := os.ReadFile(k.file)

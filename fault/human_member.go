@@ -31,8 +31,8 @@ const (
 // added again under its old name and address, with a new ID and without its data, which
 // it gets from the others (as kubeadm does it, but without the time as a learner). A
 // static pod's manifest then says so (initial-cluster-state=existing), which etcd reads
-// only when it has no data. A service is told so while it starts; its unit has to
-// name all members. It takes another member and etcd's HTTP gateway, not the API. Healed:
+// only when it has no data. A service is told so by the
+// environment while it starts; its unit has to name all members. It takes another member and etcd's HTTP gateway, not the API. Healed:
 // the member votes, follows the leader and has caught up.
 func RemoveEtcdMember(c *clusters.Cluster, member clusters.Instance) Fault {
 	return onInstances(KindRemoveEtcdMember, []clusters.Instance{member}, func(ctx context.Context, i clusters.Instance, id string) (effect, error) {
@@ -203,7 +203,6 @@ answer=$(members remove '{"ID":"'"$2"'"}') || { echo "etcd did not remove the me
 const rejoinScript = enter + members + `others=$2
 aside=$5/.faultline-$1
 hidden=/etc/kubernetes/manifests/.faultline-$1
-dropin=/run/systemd/system/etcd.service.d
 look() { list=$(members list '{"linearizable":true}'); }
 listed() { echo "$list" | jq --exit-status --raw-output "$@"; }
 wait_for() {
@@ -256,18 +255,12 @@ if ! started "$4"; then
     sync "$hidden"
     mv "$hidden" "$6"
   else
-    mkdir -p "$dropin"
-    printf '[Service]\nEnvironment=ETCD_INITIAL_CLUSTER_STATE=existing\n' > "$dropin/faultline.conf"
-    systemctl daemon-reload
+    systemctl set-environment ETCD_INITIAL_CLUSTER_STATE=existing
     systemctl start etcd
   fi
   wait_for started "$4" || { echo "the member was added and does not start: see its log, and try again" >&2; exit 1; }
 fi
-if [ -e "$dropin/faultline.conf" ]; then
-  rm "$dropin/faultline.conf"
-  rmdir "$dropin" 2> /dev/null || true
-  systemctl daemon-reload
-fi
+[ "$6" ] || systemctl unset-environment ETCD_INITIAL_CLUSTER_STATE
 rm -rf "$aside" "$aside.new"
 rm -f "$d/copy" "$d/manifest" "$hidden"
 ` + leave

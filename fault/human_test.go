@@ -157,3 +157,32 @@ func TestScriptsStealALease(t *testing.T) {
 		t.Errorf("kubectl's cache is left: %v", left)
 	}
 }
+
+func TestWhatIsSavedOfANamespace(t *testing.T) {
+	needJQ(t)
+	s := newSandbox(t)
+	s.write("in", `{"kind":"Namespace","metadata":{"name":"x","uid":"1","labels":{"a":"b"}},"spec":{"finalizers":["kubernetes"]},"status":{}}
+{"items":[
+{"kind":"ReplicaSet","metadata":{"name":"made"}},
+{"kind":"Event","metadata":{"name":"past"}},
+{"kind":"Pod","metadata":{"name":"controlled","ownerReferences":[{"controller":true}]}},
+{"kind":"ConfigMap","metadata":{"name":"going","deletionTimestamp":"now"}},
+{"kind":"Pod","metadata":{"name":"bare","uid":"2","resourceVersion":"3"},"spec":{"nodeName":"n","containers":[]},"status":{"phase":"Running"}},
+{"kind":"ConfigMap","metadata":{"name":"kept","managedFields":[],"annotations":{"a":"b"}},"data":{"k":"v"}},
+{"kind":"Service","metadata":{"name":"service"},"spec":{"clusterIP":"10.0.0.9"}},
+{"kind":"PersistentVolumeClaim","metadata":{"name":"claim","annotations":{"pv.kubernetes.io/bind-completed":"yes","a":"b"}},"spec":{"volumeName":"v"}},
+{"kind":"Job","metadata":{"name":"job"},"spec":{"selector":{},"template":{"metadata":{"labels":{"controller-uid":"4","a":"b"}}}}},
+{"kind":"Secret","type":"kubernetes.io/service-account-token","metadata":{"name":"token","annotations":{"kubernetes.io/service-account.uid":"5"}},"data":{"token":"t"}}]}`)
+	out, err := s.run(t.Context(), nil, "jq", "--compact-output", "--slurp", saveFilter+" | .items[]", s.path("in"))
+	want := `{"kind":"Namespace","metadata":{"name":"x","labels":{"a":"b"}}}
+{"kind":"Pod","metadata":{"name":"bare"},"spec":{"containers":[]}}
+{"kind":"ConfigMap","metadata":{"name":"kept","annotations":{"a":"b"}},"data":{"k":"v"}}
+{"kind":"Service","metadata":{"name":"service"},"spec":{"clusterIP":"10.0.0.9"}}
+{"kind":"PersistentVolumeClaim","metadata":{"name":"claim","annotations":{"a":"b"}},"spec":{}}
+{"kind":"Job","metadata":{"name":"job"},"spec":{"template":{"metadata":{"labels":{"a":"b"}}}}}
+{"kind":"Secret","type":"kubernetes.io/service-account-token","metadata":{"name":"token","annotations":{}}}
+`
+	if err != nil || string(out) != want {
+		t.Errorf("%v; saved is\n%s", err, out)
+	}
+}

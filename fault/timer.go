@@ -42,12 +42,14 @@ rmdir /var/lib/faultline 2>/dev/null || true
 systemctl stop "faultline-undo-$1.timer" 2>/dev/null || true
 `
 
-// arm sets the timer: $1 is the fault's ID, $2 the TTL, the rest the undo.
+// arm sets the timer: $1 is the fault's ID, $2 the TTL, the rest the undo. Without a
+// description of its own the unit would be described by its command: the lines of that
+// break the unit's file, and with the next daemon-reload the timer would be lost.
 const arm = enter + `mkdir -p "$d"
 unit=faultline-undo-$1
 ttl=$2
 shift 2
-systemd-run --quiet --collect --unit="$unit" --on-active="$ttl" --timer-property=AccuracySec=100ms -- "$@"
+systemd-run --quiet --collect --unit="$unit" --description="$unit" --on-active="$ttl" --timer-property=AccuracySec=100ms -- "$@"
 `
 
 // armCommand arms the undo of an effect, on its node or as the effect wants it.
