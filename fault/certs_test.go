@@ -1,19 +1,27 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +40,7 @@ func testCertificate(t *testing.T, ca authority) (*x509.Certificate, crypto.Sign
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "kube-apiserver", Organization: []string{"o"}},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"kubernetes"}, IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1).To4()},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, DNSNames: []string{"kubernetes"}, IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1).To4()},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.certificate, key.Public(), ca.key)
 	if err != nil {
@@ -107,6 +115,79 @@ func TestVerdicts(t *testing.T) {
 	for _, answer := range []string{"", "500\n", "curl: (7) Failed to connect to 10.0.0.1 port 6443: Connection refused\n000\n"} {
 		if got, err := verdictOf(answer); err == nil {
 			t.Errorf("%q: got %q, want an error", answer, got)
+		}
+	}
+}
+
+// TestCertificatesAreJudged lets the scripts look at a server that wants a certificate of
+// its clients, as etcd does.
+func TestCertificatesAreJudged(t *testing.T) {
+	for _, tool := range []string{"openssl", "curl", "bash"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("this machine has no %s, which every node has", tool)
+		}
+	}
+	own, stranger := testAuthority(t), testAuthority(t)
+	known := x509.NewCertPool()
+	known.AddCert(own.certificate)
+	c, key := testCertificate(t, own)
+	bearer, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, blocks ...[]byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, bytes.Join(blocks, nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("ca.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.certificate.Raw}))
+	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: bearer})
+	n := &clusters.Node{Name: "n"}
+	(&clusters.Cluster{Nodes: []*clusters.Node{n}}).Reach(func(ctx context.Context, _ string, in io.Reader, argv ...string) ([]byte, error) {
+		return sandbox{env: os.Environ()}.run(ctx, in, argv...)
+	})
+
+	for name, f := range map[string]struct {
+		ca            authority
+		change        func(*x509.Certificate)
+		shown, client verdict
+	}{
+		"good":    {own, func(*x509.Certificate) {}, accepted, accepted},
+		"expired": {own, expire, expired, turnedAway},
+		"foreign": {stranger, func(*x509.Certificate) {}, ofNoAuthority, turnedAway},
+	} {
+		text, err := f.ca.reissue(c, f.change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := tls.X509KeyPair(text, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: known, ClientAuth: tls.RequireAndVerifyClientCert}
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		k := keeping{node: n, authority: filepath.Join(dir, "ca"), address: server.Listener.Addr().String()}
+		if got, err := k.judge(t.Context()); err != nil || got != f.shown {
+			t.Errorf("%s: what is shown is %q, %v; want %q", name, got, err, f.shown)
+		}
+		config := "    client-certificate-data: " + base64.StdEncoding.EncodeToString(text) + "\n    client-key-data: " + base64.StdEncoding.EncodeToString(private) + "\n"
+		for _, file := range []string{write("client.pem", text, private), write("client.conf", []byte(config))} {
+			k.server, k.file, k.key = server.URL, file, file
+			if got, err := k.judge(t.Context()); err != nil || got != f.client {
+				t.Errorf("%s: the client of %s is %q, %v; want %q", name, file, got, err, f.client)
+			}
+			if there, err := k.hasKey(t.Context()); err != nil || !there {
+				t.Errorf("%s has a key: %t, %v", file, there, err)
+			}
+			if read, err := k.read(t.Context()); err != nil || !bytes.Equal(read.Raw, pair.Certificate[0]) {
+				t.Errorf("%s has another certificate, %v", file, err)
+			}
 		}
 	}
 }
