@@ -96,9 +96,8 @@ func RevokeKubeconfig(c *clusters.Cluster, instances ...clusters.Instance) Fault
 	})
 }
 
-// DeleteKey removes the private key of the instances' certificate and kills the process,
-// which does not come up again without it (etcd and API server), or comes up without
-// an identity.
+// DeleteKey removes the private key of the instances' certificate and kills the process.
+// Without its key an etcd does not come up again.
 //
 // Proof: neither the key nor the process of before is there. Undo: the key is put back,
 // never over a newer one, and the process is killed where it would not read it by
