@@ -15,5 +15,6 @@ type Entry struct {
 
 // Catalogue lists every fault, by family.
 func Catalogue() []Entry {
-	return slices.Concat(processEntries, hostEntries, networkEntries, diskEntries, etcdEntries, resourceEntries, loadEntries, composedEntries)
+	return slices.Concat(processEntries, hostEntries, networkEntries, diskEntries, etcdEntries,
+		resourceEntries, loadEntries, certificateEntries, leaseEntries, humanEntries, composedEntries)
 }

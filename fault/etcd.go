@@ -32,8 +32,6 @@ var etcdctl = []string{
 	"--cert=" + pki + "apiserver-etcd-client.crt", "--key=" + pki + "apiserver-etcd-client.key",
 }
 
-const pki = "/etc/kubernetes/pki/"
-
 // askMember runs etcdctl on the member's node, for the member itself.
 func askMember(ctx context.Context, i clusters.Instance, args ...string) ([]byte, error) {
 	return i.Node.Exec(ctx, slices.Concat(etcdctl, []string{"--endpoints=" + ownURL(i)}, args)...)

@@ -65,7 +65,8 @@ type effect struct {
 	// inject is the action. undo takes it back, is idempotent, and is nil where
 	// nothing outlives the action: then there is nothing to arm either.
 	inject, undo []string
-	// input is what the action reads on its standard input; nil: nothing.
+	// input is what the action reads on its standard input: what is large, or must not be
+	// seen in a list of processes. nil: nothing.
 	input []byte
 	// arm sets the dead man's switch, with one command after the other; nil means a systemd
 	// timer on the node.

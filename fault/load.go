@@ -209,7 +209,7 @@ func programOn(ctx context.Context, n *clusters.Node) (program, error) {
 	return program{f[0], f[1]}, nil
 }
 
-const kubectl = "kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=6s "
+const kubectlCommand = "kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=6s "
 
 // loadScript begins the fault $1 with the program from the layer $2, what it does, $3, and
 // the rest of its arguments. What it needs is in the fault's directory, which nobody else
@@ -220,7 +220,7 @@ ctr --namespace k8s.io content get "$2" >"$d/layer"
 tar -x -f "$d/layer" -C "$d" workload
 rm "$d/layer"
 cp /etc/kubernetes/pki/ca.crt "$d/ca.crt"
-` + kubectl + `apply --server-side --filename=- >/dev/null <<END
+` + kubectlCommand + `apply --server-side --filename=- >/dev/null <<END
 apiVersion: v1
 kind: Namespace
 metadata: {name: faultline-$1}
@@ -250,7 +250,7 @@ kind: ResourceQuota
 metadata: {name: client, namespace: faultline-$1}
 spec: {hard: {pods: "60"}}
 END
-` + kubectl + `create token client --namespace="faultline-$1" --duration=24h >"$d/token"
+` + kubectlCommand + `create token client --namespace="faultline-$1" --duration=24h >"$d/token"
 id=$1
 what=$3
 shift 3
@@ -264,7 +264,7 @@ const unloadScript = enter + `systemctl stop "faultline-hold-$1.service" 2>/dev/
 if [ -e "$d/ca.crt" ]; then
   systemctl is-active --quiet "faultline-hold-$1-namespace.service" ||
     systemd-run --quiet --collect --unit="faultline-hold-$1-namespace" --property=RuntimeMaxSec=600 -- \
-      sh -c 'until ` + kubectl + `delete namespace "$1" --ignore-not-found --timeout=60s; do sleep 1; done' faultline "faultline-$1"
+      sh -c 'until ` + kubectlCommand + `delete namespace "$1" --ignore-not-found --timeout=60s; do sleep 1; done' faultline "faultline-$1"
 fi
 rm -f "$d/layer" "$d/workload" "$d/ca.crt" "$d/token" "$d/status" "$d/status.part"
 ` + leave

@@ -300,6 +300,11 @@ var scriptNames = map[string]string{
 	arm: "arm", signalScript: "signal", pauseScript: "pause", resumeScript: "resume", holdScript: "hold",
 	releaseScript: "release", stopScript: "stop", restoreScript: "restore", crashScript: "crash",
 	setScript: "set", unsetScript: "unset", setScript + endScript: "set", endScript: "end",
+	rewriteScript: "rewrite", putBackScript: "put back", loseKeyScript: "lose the key", findKeyScript: "find the key",
+	stealScript: "steal", releaseLeaseScript: "release the lease", registerScript: "register", unregisterScript: "unregister",
+	deleteManifestsScript: "delete manifests", restoreManifestsScript: "restore manifests",
+	deleteNamespaceScript: "delete namespace", remakeNamespaceScript: "remake namespace",
+	removeMemberScript: "remove member", rejoinScript: "rejoin",
 }
 
 // changes are the commands so far that change something.

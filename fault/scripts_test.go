@@ -110,7 +110,7 @@ func (s sandbox) start() {
 
 // shell translates a node's command to the sandbox and runs it.
 func (s sandbox) shell(ctx context.Context, _ string, in io.Reader, argv ...string) ([]byte, error) {
-	translate := strings.NewReplacer(stateDir, s.path("state"), "/etc/kubernetes", s.path("kubernetes"), "/etc/systemd/system", s.path("system"),
+	translate := strings.NewReplacer(stateDir, s.path("state"), "9</var/lib", "9<"+s.dir, "/etc/kubernetes", s.path("kubernetes"), "/etc/systemd/system", s.path("system"),
 		string(clusters.Scheduler), s.name)
 	translated := make([]string, len(argv))
 	for n, a := range argv {

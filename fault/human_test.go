@@ -1,0 +1,188 @@
+package fault
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+)
+
+func TestMistakesThatAreRefused(t *testing.T) {
+	b := newBench(t)
+	worker := &clusters.Node{Name: "n1", Role: clusters.Worker}
+	worker.Components = []clusters.Component{}
+	for name, c := range map[string]struct {
+		f    Fault
+		want string
+	}{
+		"a webhook for nothing":        {FailClosedWebhook(b.cluster), "no resource given"},
+		"a webhook for a kind":         {FailClosedWebhook(b.cluster, "Pod"), `"Pod" is no name of a resource`},
+		"a webhook for the same twice": {FailClosedWebhook(b.cluster, "pods", "pods"), "pods is named twice"},
+		"the API's own namespace":      {DeleteNamespace(b.cluster, "kube-system"), "cannot be deleted"},
+		"the namespace of heartbeats":  {DeleteNamespace(b.cluster, "kube-node-lease"), "cannot be deleted"},
+		"a member that is none":        {RemoveEtcdMember(b.cluster, b.cluster.Instances(clusters.Scheduler)[0]), "no member of etcd"},
+		"no node's manifests":          {DeleteManifests(nil), "has no node"},
+		"the lease of etcd":            {StealLease(b.cluster, clusters.Etcd), "has no lease"},
+		"the lease of the kubelet":     {DeleteLease(b.cluster, clusters.Kubelet), "has no lease"},
+	} {
+		if _, err := b.Inject(t.Context(), meant(c.f)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
+		}
+	}
+	if _, err := planDeleteManifests(t.Context(), worker, "x"); err == nil || !strings.Contains(err.Error(), "no manifests to delete") {
+		t.Errorf("a worker's manifests: got %v", err)
+	}
+	if len(b.changes()) > 0 {
+		t.Errorf("changed %v", b.changes())
+	}
+}
+
+func TestTheGuardKnowsWhomMistakesTake(t *testing.T) {
+	b := newBench(t)
+	for name, c := range map[string]struct {
+		f    Fault
+		want string // empty: allowed
+	}{
+		"a stolen lease":                {StealLease(b.cluster, clusters.Scheduler), `.Losing("kube-scheduler")`},
+		"a deleted lease":               {DeleteLease(b.cluster, clusters.Scheduler), ""},
+		"a webhook on pods":             {FailClosedWebhook(b.cluster, "pods"), ""},
+		"a webhook on leases":           {FailClosedWebhook(b.cluster, "pods", "leases"), `.Losing("kube-scheduler")`},
+		"a webhook on all":              {FailClosedWebhook(b.cluster, "*"), `.Losing("kube-scheduler")`},
+		"a member of three":             {RemoveEtcdMember(b.cluster, b.cluster.EtcdMembers()[0]), ""},
+		"the manifests of a node":       {DeleteManifests(b.cluster.Nodes[0]), ""},
+		"the manifests of two of three": {DeleteManifests(b.cluster.Nodes[:2]...), `.Losing("etcd")`},
+		"the signing key":               {LoseSigningKey(b.cluster), `.Losing("kube-apiserver")`},
+	} {
+		err := b.guard(t.Context(), &Injection{injector: b.Injector, Fault: c.f})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// arm arms an undo that does nothing, for scripts that are run one by one.
+func (s sandbox) arm(id string) {
+	s.t.Helper()
+	e := effect{id: id, undo: command("exit")}
+	if _, err := s.shell(s.t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// script runs a script.
+func (s sandbox) script(script string, args ...string) error {
+	_, err := s.shell(s.t.Context(), "", nil, command(script, args...)...)
+	return err
+}
+
+func (s sandbox) read(name string) string {
+	text, _ := os.ReadFile(s.path(name))
+	return string(text)
+}
+
+func TestScriptsDeleteTheManifests(t *testing.T) {
+	s := newSandbox(t)
+	const first, second = "kubernetes/manifests/etcd.yaml", "kubernetes/manifests/etcd-2.yaml"
+	s.write(first, "first\n")
+	s.write(second, "second\n")
+	both := func(when string, err error, want string) {
+		t.Helper()
+		if now := s.read(first) + s.read(second); err != nil || now != want {
+			t.Errorf("%s: %v; manifests %q, want %q", when, err, now, want)
+		}
+	}
+	if err := s.script(deleteManifestsScript, "m-0"); err == nil || !strings.Contains(err.Error(), "not armed") {
+		t.Errorf("unarmed: %v", err)
+	}
+	s.arm("m-0")
+	both("deleted", s.script(deleteManifestsScript, "m-0"), "")
+	both("restored", errors.Join(s.script(restoreManifestsScript, "m-0"), s.script(restoreManifestsScript, "m-0")), "first\nsecond\n")
+	if left := s.leftovers(); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+
+	s.arm("m-0")
+	if err := os.Mkdir(s.path("state/m-0/copy"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.write("state/m-0/copy/etcd.yaml", "fir")
+	both("while they were copied", s.script(restoreManifestsScript, "m-0"), "first\nsecond\n")
+
+	s.arm("m-0")
+	both("deleted", s.script(deleteManifestsScript, "m-0"), "")
+	s.write(first, "another\n")
+	if err := s.script(restoreManifestsScript, "m-0"); err == nil || !strings.Contains(err.Error(), "somebody put other manifests") {
+		t.Errorf("conflict: %v", err)
+	}
+	both("conflict", nil, "another\nsecond\n")
+	if kept := s.read("state/m-0/manifests/etcd.yaml"); kept != "first\n" {
+		t.Errorf("conflict: the old manifest is not kept: %q", kept)
+	}
+}
+
+// standInKubectl knows one lease, a file with its holder, and says what it was asked.
+const standInKubectl = `#!/bin/sh
+echo "$*" >> "$UNITS/../asked"
+case "$*" in
+  *" get lease "*) cat "$UNITS/../holder" ;;
+  *" patch lease "*--type=json*) printf '' > "$UNITS/../holder" ;;
+  *" patch lease "*) echo "$*" | sed 's/.*"holderIdentity":"\([^"]*\)".*/\1/; q' | tr -d '\n' > "$UNITS/../holder" ;;
+  *) exit 1 ;;
+esac
+`
+
+func TestScriptsStealALease(t *testing.T) {
+	s := newSandbox(t)
+	s.write("bin/kubectl", standInKubectl)
+	s.write("holder", "leader")
+	if err := s.script(stealScript, "l-0", "a-lease", "stranger", "60"); err == nil || s.read("holder") != "leader" {
+		t.Errorf("unarmed: %v, holder %q", err, s.read("holder"))
+	}
+	s.arm("l-0")
+	if err := s.script(stealScript, "l-0", "a-lease", "stranger", "60"); err != nil || s.read("holder") != "stranger" {
+		t.Errorf("stolen: %v, holder %q", err, s.read("holder"))
+	}
+	if err := s.script(releaseLeaseScript, "l-0", "a-lease", "stranger"); err != nil || s.read("holder") != "" || len(s.leftovers()) > 0 {
+		t.Errorf("released: %v, holder %q, left over %v", err, s.read("holder"), s.leftovers())
+	}
+	s.write("holder", "leader")
+	if err := s.script(releaseLeaseScript, "l-0", "a-lease", "stranger"); err != nil || s.read("holder") != "leader" {
+		t.Errorf("somebody else's: %v, holder %q", err, s.read("holder"))
+	}
+	if left, _ := filepath.Glob("/tmp/tmp.*/discovery"); len(left) > 0 {
+		t.Errorf("kubectl's cache is left: %v", left)
+	}
+}
+
+func TestWhatIsSavedOfANamespace(t *testing.T) {
+	needJQ(t)
+	s := newSandbox(t)
+	s.write("in", `{"kind":"Namespace","metadata":{"name":"x","uid":"1","labels":{"a":"b"}},"spec":{"finalizers":["kubernetes"]},"status":{}}
+{"items":[
+{"kind":"ReplicaSet","metadata":{"name":"made"}},
+{"kind":"Event","metadata":{"name":"past"}},
+{"kind":"Pod","metadata":{"name":"controlled","ownerReferences":[{"controller":true}]}},
+{"kind":"ConfigMap","metadata":{"name":"going","deletionTimestamp":"now"}},
+{"kind":"Pod","metadata":{"name":"bare","uid":"2","resourceVersion":"3"},"spec":{"nodeName":"n","containers":[]},"status":{"phase":"Running"}},
+{"kind":"ConfigMap","metadata":{"name":"kept","managedFields":[],"annotations":{"a":"b"}},"data":{"k":"v"}},
+{"kind":"Service","metadata":{"name":"service"},"spec":{"clusterIP":"10.0.0.9"}},
+{"kind":"PersistentVolumeClaim","metadata":{"name":"claim","annotations":{"pv.kubernetes.io/bind-completed":"yes","a":"b"}},"spec":{"volumeName":"v"}},
+{"kind":"Job","metadata":{"name":"job"},"spec":{"selector":{},"template":{"metadata":{"labels":{"controller-uid":"4","a":"b"}}}}},
+{"kind":"Secret","type":"kubernetes.io/service-account-token","metadata":{"name":"token","annotations":{"kubernetes.io/service-account.uid":"5"}},"data":{"token":"t"}}]}`)
+	out, err := s.run(t.Context(), nil, "jq", "--compact-output", "--slurp", saveFilter+" | .items[]", s.path("in"))
+	want := `{"kind":"Namespace","metadata":{"name":"x","labels":{"a":"b"}}}
+{"kind":"Pod","metadata":{"name":"bare"},"spec":{"containers":[]}}
+{"kind":"ConfigMap","metadata":{"name":"kept","annotations":{"a":"b"}},"data":{"k":"v"}}
+{"kind":"Service","metadata":{"name":"service"},"spec":{"clusterIP":"10.0.0.9"}}
+{"kind":"PersistentVolumeClaim","metadata":{"name":"claim","annotations":{"a":"b"}},"spec":{}}
+{"kind":"Job","metadata":{"name":"job"},"spec":{"template":{"metadata":{"labels":{"a":"b"}}}}}
+{"kind":"Secret","type":"kubernetes.io/service-account-token","metadata":{"name":"token","annotations":{}}}
+`
+	if err != nil || string(out) != want {
+		t.Errorf("%v; saved is\n%s", err, out)
+	}
+}
