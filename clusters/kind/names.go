@@ -84,7 +84,7 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 // takes Envoy's place.
 func (b *boot) forwarder(name, address string) *clusters.Node {
 	power := powerOf(b.Engine.Name(), networkName(b.Run), name, address, "")
-	power.Inside = []string{b.Engine.Name(), "exec", "--interactive", "--privileged", name}
+	power.Inside = []string{b.Engine.Name(), "exec", "--interactive", name}
 	return &clusters.Node{
 		Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.HAProxy}, Power: power,
 	}
