@@ -83,8 +83,8 @@ type Power struct {
 	Cores []string
 	// Destroy ends the node for good, with everything that only it has stored.
 	Destroy []string
-	// Inside, with a command as last arguments, runs that with every privilege on a machine
-	// that has neither systemd nor privileges of its own; empty for all others.
+	// Inside, with a command as last arguments, runs that on a machine that has neither
+	// systemd nor privileges; empty for all others.
 	Inside []string
 	// Limits prints the node's limits as the engine has them, see clusters.Limits. Limit,
 	// with those values as last arguments, sets them; it is idempotent.
@@ -114,7 +114,7 @@ func (c *Cluster) Reach(shell Shell) {
 	}
 }
 
-// inside is the shell of a machine without privileges of its own.
+// inside is the shell of a machine that is none of the nodes.
 func (n *Node) inside(ctx context.Context, _ string, stdin io.Reader, argv ...string) ([]byte, error) {
 	return LocalShell(ctx, n.Name, stdin, slices.Concat(n.Power.Inside, argv)...)
 }

@@ -151,40 +151,19 @@ func (f filter) plan(ctx context.Context, id string) (effect, error) {
 		landing:   filterLanding,
 		recovered: func(ctx context.Context) (time.Time, error) { return f.recovered(ctx, f.chain(id)) },
 	}
-	switch {
-	case len(f.node.Power.Inside) > 0 && !f.closed:
-		return effect{}, fmt.Errorf("%s is no member of a host, and only its ports can be closed", f.node.Name)
-	case len(f.node.Power.Inside) > 0:
-		return f.fromOutside(e, id, rules), nil
-	case f.hold != nil:
+	if f.hold != nil {
 		return f.holding(ctx, e, id, rules)
-	default:
-		return e, nil
 	}
+	return e, nil
 }
-
-// fromOutside is the filter on a machine without systemd. This machine runs the commands
-// and arms the undo; a machine that does not run has no rules.
-func (f filter) fromOutside(e effect, id, rules string) effect {
-	power := f.node.Power
-	undo := []string{quoted(power.Status), quoted(append(slices.Clone(power.Inside), command("set -e\n"+removeChain, id, f.chain(id))...))}
-	e.node = clusters.ThisMachine()
-	e.inject = append(slices.Clone(power.Inside), command(setRulesScript, id, rules)...)
-	e.undo = command(switchBackScript, append([]string{id}, command(ifRunningScript, undo...)...)...)
-	e.arm = onThisMachine(id, e.undo)
-	return e
-}
-
-// ifRunningScript runs the command $2 if the status that $1 prints is running. Both are words
-// of a shell.
-const ifRunningScript = `status=$(eval "$1") || exit 0
-[ "$status" != running ] || eval "$2"
-`
 
 // validate refuses what makes no sense, without looking at the node.
 func (f filter) validate() error {
 	if err := f.Packets.validate(); err != nil {
 		return err
+	}
+	if len(f.node.Power.Inside) > 0 {
+		return fmt.Errorf("%w: %s has not the privileges to filter packets: switch it off or freeze it instead", clusters.ErrUnsupported, f.node.Name)
 	}
 	if f.closed && len(f.ports) == 0 {
 		return errors.New("name the ports to close: OnPort(fault.PortAPI).Close(...)")
@@ -228,9 +207,7 @@ func (f filter) chain(id string) string {
 }
 
 // filterScript sets the rules $2 for the fault $1, all at once or none.
-const filterScript = enter + armed + setRulesScript
-
-const setRulesScript = `printf '%s' "$2" | iptables-restore --noflush --wait
+const filterScript = enter + armed + `printf '%s' "$2" | iptables-restore --noflush --wait
 `
 
 // unfilterScript removes the chain $2 of the fault $1 with every jump to it, wherever that

@@ -253,6 +253,10 @@ func TestNetworkFaultsRefuseWhatMakesNoSense(t *testing.T) {
 		t.Errorf("a kernel without a match: got %v", err)
 	}
 	w.lacks = ""
+	forwarder := &clusters.Node{Name: "lb", Power: clusters.Power{Inside: []string{"true"}}}
+	if err := OnPort(PortAPI).Close(forwarder).Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
+		t.Errorf("kind's load balancer: got %v", err)
+	}
 	c.Nodes[1].Address = "fc00::2"
 	if err := Partition(one, rest).Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
 		t.Errorf("IPv6: got %v", err)
