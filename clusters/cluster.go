@@ -83,9 +83,6 @@ type Power struct {
 	Cores []string
 	// Destroy ends the node for good, with everything that only it has stored.
 	Destroy []string
-	// Inside, with a command as last arguments, runs that on a machine that has neither
-	// systemd nor privileges; empty for all others.
-	Inside []string
 	// Limits prints the node's limits as the engine has them, see clusters.Limits. Limit,
 	// with those values as last arguments, sets them; it is idempotent.
 	Limits, Limit []string
@@ -106,17 +103,9 @@ const ServerName = "kubernetes"
 
 // Reach gives the cluster's nodes their way to run commands.
 func (c *Cluster) Reach(shell Shell) {
-	for _, n := range c.Nodes {
+	for _, n := range c.machines() {
 		n.shell, n.cluster = shell, c
 	}
-	if f := c.Forwarder; f != nil {
-		f.shell, f.cluster = f.inside, c
-	}
-}
-
-// inside is the shell of a machine that is none of the nodes.
-func (n *Node) inside(ctx context.Context, _ string, stdin io.Reader, argv ...string) ([]byte, error) {
-	return LocalShell(ctx, n.Name, stdin, slices.Concat(n.Power.Inside, argv)...)
 }
 
 // machines are the nodes with what belongs to no host.

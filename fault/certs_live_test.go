@@ -57,13 +57,13 @@ func contractIdentity(t *testing.T, c *clusters.Cluster) {
 		i := landLive(t, liveInjector(t, c), RevokeKubeconfig(c, scheduler))
 		eventually(t, "a log of what is forbidden", 30*time.Second, scheduler, logs("faultline:nobody"))
 		undoIdentity(t, c, i, scheduler)
-		mustLead(t, c, clusters.Scheduler)
+		mustBeLed(t, c, clusters.Scheduler)
 	})
 	t.Run("the controller manager meets a foreign authority", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), ForeignCA(ClientCertificate, manager))
 		eventually(t, "a log of what is not known", 30*time.Second, manager, logs("Unauthorized"))
 		undoIdentity(t, c, i, manager)
-		mustLead(t, c, clusters.ControllerManager)
+		mustBeLed(t, c, clusters.ControllerManager)
 	})
 	t.Run("the kubelet's certificate expires, and the node undoes it", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), ExpireCertificate(c, ClientCertificate, kubelet).WithTTL(30*time.Second))
@@ -207,8 +207,8 @@ func logs(text string) func(context.Context, clusters.Instance) error {
 	}
 }
 
-// mustLead wants a leader of the cluster's own with a fresh lease.
-func mustLead(t *testing.T, c *clusters.Cluster, component clusters.Component) {
+// mustBeLed wants a leader of the cluster's own with a fresh lease.
+func mustBeLed(t *testing.T, c *clusters.Cluster, component clusters.Component) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -324,7 +324,7 @@ type fileFault struct {
 func armedFile(t *testing.T, s sandbox, k keeping) fileFault {
 	t.Helper()
 	e := effect{id: "file-x-0", undo: command(putBackScript, "file-x-0", k.file, k.restarts.name, k.restarts.copies)}
-	if _, err := s.shell(t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
+	if _, err := s.shell(t.Context(), "", nil, e.armCommands(time.Minute)[0]...); err != nil {
 		t.Fatal(err)
 	}
 	return fileFault{s, k}
@@ -419,7 +419,7 @@ func TestScriptsReplaceTheSigningKey(t *testing.T) {
 		return string(private) + string(public)
 	}
 	e := effect{id: "key-x-0", undo: command("exit")}
-	if _, err := s.shell(t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
+	if _, err := s.shell(t.Context(), "", nil, e.armCommands(time.Minute)[0]...); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(loseKeyScript, string(key)); err != nil || read() != string(key) {

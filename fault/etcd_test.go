@@ -195,7 +195,7 @@ esac
 	if err := run(raiseScript, "b"); err == nil || !strings.Contains(err.Error(), "not armed") || asked() != "" {
 		t.Errorf("unarmed: %v, asked %s", err, asked())
 	}
-	if _, err := s.shell(t.Context(), "", nil, effect{id: "alarm-0", undo: []string{"true"}}.armCommand(time.Minute)...); err != nil {
+	if _, err := s.shell(t.Context(), "", nil, effect{id: "alarm-0", undo: []string{"true"}}.armCommands(time.Minute)[0]...); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(raiseScript, "x/a y/b"); err != nil || !strings.Contains(asked(), `y/b/v3/maintenance/alarm {"action":"ACTIVATE","memberID":"17","alarm":"NOSPACE"}`) {

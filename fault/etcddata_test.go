@@ -267,7 +267,7 @@ func (b dataBox) do(script string) error {
 
 func (b dataBox) arm() {
 	b.t.Helper()
-	if _, err := b.shell(b.t.Context(), "", nil, effect{id: "wipe-0", undo: []string{"true"}}.armCommand(time.Minute)...); err != nil {
+	if _, err := b.shell(b.t.Context(), "", nil, effect{id: "wipe-0", undo: []string{"true"}}.armCommands(time.Minute)[0]...); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -83,7 +83,7 @@ func dial(n *clusters.Node, port int) error {
 // mustForget says that nothing of a fault is on this machine.
 func mustForget(t *testing.T, i *Injection) {
 	t.Helper()
-	spotless(t, i)
+	nothingHere(t, i)
 	for _, e := range i.effects {
 		if out, _ := clusters.ThisMachine().Exec(t.Context(), "pgrep", "-f", "faultline-undo.*"+e.id); len(out) > 0 {
 			t.Errorf("a timer still runs on this machine: %s", out)

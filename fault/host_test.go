@@ -70,7 +70,7 @@ func (p *plug) mustRun(t *testing.T) {
 }
 
 // spotless says that nothing of the fault is on this machine.
-func spotless(t *testing.T, i *Injection) {
+func nothingHere(t *testing.T, i *Injection) {
 	t.Helper()
 	for _, e := range i.effects {
 		if left, _ := filepath.Glob("/tmp/faultline-*" + e.id + "*"); len(left) > 0 {
@@ -96,7 +96,7 @@ func TestABlackoutEndsByItself(t *testing.T) {
 	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context()), i.AwaitHealed(t.Context())); err != nil {
 		t.Error(err)
 	}
-	spotless(t, i)
+	nothingHere(t, i)
 }
 
 func TestABlackoutThatIsCutShortHasNotLanded(t *testing.T) {
@@ -142,7 +142,7 @@ func TestARebootIsProvedByAnotherBoot(t *testing.T) {
 	if err := errors.Join(i.Undo(t.Context()), i.AwaitHealed(t.Context())); err != nil {
 		t.Error(err)
 	}
-	spotless(t, i)
+	nothingHere(t, i)
 }
 
 func TestTheSameBootIsNoReboot(t *testing.T) {

@@ -37,7 +37,7 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 			}
 		}
 		undoIdentity(t, c, i, server)
-		mustLead(t, c, clusters.Scheduler)
+		mustBeLed(t, c, clusters.Scheduler)
 	})
 	t.Run("a lease is deleted", func(t *testing.T) {
 		uid := func() string {
@@ -49,7 +49,7 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 			t.Errorf("the lease is still %s", now)
 		}
 		undoIdentity(t, c, i, server)
-		mustLead(t, c, clusters.ControllerManager)
+		mustBeLed(t, c, clusters.ControllerManager)
 	})
 	t.Run("a webhook fails closed", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), FailClosedWebhook(c, "pods", "leases"))
@@ -177,9 +177,9 @@ func contractMembers(t *testing.T, c *clusters.Cluster) {
 		mustReturn(t, c)
 	})
 	t.Run("a member is removed", func(t *testing.T) {
-		before := put(t, c, other)
+		before := write(t, c, other)
 		i := landLive(t, liveInjector(t, c), RemoveEtcdMember(c, victim))
-		now := put(t, c, other)
+		now := write(t, c, other)
 		eventually(t, "a log of the removal", 10*time.Second, victim, logs("removed"))
 		undoIdentity(t, c, i, victim)
 		status, err := c.EtcdStatus(t.Context(), victim)
@@ -196,8 +196,8 @@ func contractMembers(t *testing.T, c *clusters.Cluster) {
 	})
 }
 
-// put writes something and returns its revision.
-func put(t *testing.T, c *clusters.Cluster, through clusters.Instance) int64 {
+// write puts something and returns its revision.
+func write(t *testing.T, c *clusters.Cluster, through clusters.Instance) int64 {
 	t.Helper()
 	client, err := c.EtcdClient(t.Context(), through)
 	if err != nil {

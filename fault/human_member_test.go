@@ -39,7 +39,7 @@ case "$1 $2" in
 esac
 `
 
-const threeMembers = `{"members":[
+const memberList = `{"members":[
   {"ID":"1","name":"a","peerURLs":["https://a:2380"],"clientURLs":["https://a"]},
   {"ID":"2","name":"b","peerURLs":["https://b:2380"],"clientURLs":["https://b"]},
   {"ID":"3","name":"c","peerURLs":["https://c:2380"],"clientURLs":["https://c"]}]}`
@@ -60,7 +60,7 @@ func etcdSandbox(t *testing.T) sandbox {
 	s.write("bin/curl", standInEtcd)
 	s.write("bin/systemctl", standInStart)
 	s.write("bin/crictl", "#!/bin/sh\n")
-	s.write("members", threeMembers)
+	s.write("members", memberList)
 	if err := os.MkdirAll(s.path("etcd/member"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +118,8 @@ func TestScriptsLeaveAMemberThatWasNotRemoved(t *testing.T) {
 // old data aside, and one that had also added the member, which had begun to write.
 func TestScriptsGoOnToTakeAMemberBack(t *testing.T) {
 	for name, c := range map[string]struct{ members, data, log string }{
-		"before it was added": {strings.Replace(threeMembers, `"https://a:2380"`, `"https://z:2380"`, 1), "", "stop\nadd\n"},
-		"after it was added":  {strings.Replace(threeMembers, `"name":"a","peerURLs":["https://a:2380"],"clientURLs":["https://a"]`, `"peerURLs":["https://a:2380"]`, 1), "", "stop\n"},
+		"before it was added": {strings.Replace(memberList, `"https://a:2380"`, `"https://z:2380"`, 1), "", "stop\nadd\n"},
+		"after it was added":  {strings.Replace(memberList, `"name":"a","peerURLs":["https://a:2380"],"clientURLs":["https://a"]`, `"peerURLs":["https://a:2380"]`, 1), "", "stop\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := etcdSandbox(t)

@@ -68,7 +68,7 @@ func TestTheGuardKnowsWhomMistakesTake(t *testing.T) {
 func (s sandbox) arm(id string) {
 	s.t.Helper()
 	e := effect{id: id, undo: command("exit")}
-	if _, err := s.shell(s.t.Context(), "", nil, e.armCommand(time.Minute)...); err != nil {
+	if _, err := s.shell(s.t.Context(), "", nil, e.armCommands(time.Minute)[0]...); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -77,11 +77,6 @@ func (s sandbox) arm(id string) {
 func (s sandbox) script(script string, args ...string) error {
 	_, err := s.shell(s.t.Context(), "", nil, command(script, args...)...)
 	return err
-}
-
-func (s sandbox) read(name string) string {
-	text, _ := os.ReadFile(s.path(name))
-	return string(text)
 }
 
 func TestScriptsDeleteTheManifests(t *testing.T) {
@@ -124,8 +119,8 @@ func TestScriptsDeleteTheManifests(t *testing.T) {
 	}
 }
 
-// standInKubectl knows one lease, a file with its holder, and says what it was asked.
-const standInKubectl = `#!/bin/sh
+// standInAPI knows one lease, a file with its holder, and says what it was asked.
+const standInAPI = `#!/bin/sh
 echo "$*" >> "$UNITS/../asked"
 case "$*" in
   *" get lease "*) cat "$UNITS/../holder" ;;
@@ -137,7 +132,7 @@ esac
 
 func TestScriptsStealALease(t *testing.T) {
 	s := newSandbox(t)
-	s.write("bin/kubectl", standInKubectl)
+	s.write("bin/kubectl", standInAPI)
 	s.write("holder", "leader")
 	if err := s.script(stealScript, "l-0", "a-lease", "stranger", "60"); err == nil || s.read("holder") != "leader" {
 		t.Errorf("unarmed: %v, holder %q", err, s.read("holder"))

@@ -162,7 +162,7 @@ func (f filter) validate() error {
 	if err := f.Packets.validate(); err != nil {
 		return err
 	}
-	if len(f.node.Power.Inside) > 0 {
+	if f.node.Enter != nil {
 		return fmt.Errorf("%w: %s has not the privileges to filter packets: switch it off or freeze it instead", clusters.ErrUnsupported, f.node.Name)
 	}
 	if f.closed && len(f.ports) == 0 {

@@ -253,7 +253,7 @@ func TestNetworkFaultsRefuseWhatMakesNoSense(t *testing.T) {
 		t.Errorf("a kernel without a match: got %v", err)
 	}
 	w.lacks = ""
-	forwarder := &clusters.Node{Name: "lb", Power: clusters.Power{Inside: []string{"true"}}}
+	forwarder := &clusters.Node{Name: "lb", Enter: []string{"true"}}
 	if err := OnPort(PortAPI).Close(forwarder).Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
 		t.Errorf("kind's load balancer: got %v", err)
 	}

@@ -83,7 +83,6 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 // forwarder is the machine of kind's balancer.
 func (b *boot) forwarder(name, address string) *clusters.Node {
 	power := powerOf(b.Engine.Name(), networkName(b.Run), name, address, "")
-	power.Inside = []string{b.Engine.Name(), "exec", "--interactive", name}
 	return &clusters.Node{
 		Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.Envoy}, Power: power,
 		Enter: enterOf(b.Engine.Name(), name),
