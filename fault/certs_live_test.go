@@ -22,6 +22,7 @@ import (
 // TestHumanContract takes identities and leases away on a real cluster, and makes people's
 // mistakes there.
 func TestHumanContract(t *testing.T) {
+	clustertest.NeedFull(t)
 	c := liveCluster(t)
 	t.Run("sabotage", func(t *testing.T) {
 		mustNotLand(t, c, ForeignCA(ServingCertificate, c.Instances(clusters.APIServer)[0]), DeleteKey(ClientCertificate, c.Instances(clusters.Kubelet)[0]),
@@ -255,6 +256,7 @@ func mustAnswer(t *testing.T, i clusters.Instance, token, want string) {
 
 // TestIdentitiesBesideTheCluster takes the certificate of an etcd that is a service.
 func TestIdentitiesBesideTheCluster(t *testing.T) {
+	clustertest.NeedFull(t)
 	if os.Getenv("FAULTLINE_LIVE_TESTS") == "" {
 		t.Skip("set FAULTLINE_LIVE_TESTS=1 to break real members")
 	}

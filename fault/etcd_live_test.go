@@ -134,6 +134,7 @@ func agree(t *testing.T, c *clusters.Cluster) {
 
 // TestStoreContract breaks what the members of an etcd store.
 func TestStoreContract(t *testing.T) {
+	clustertest.NeedFull(t)
 	if os.Getenv("FAULTLINE_LIVE_TESTS") == "" {
 		t.Skip("set FAULTLINE_LIVE_TESTS=1 to break a real etcd")
 	}

@@ -35,12 +35,12 @@ func not(check func(context.Context, clusters.Instance) error) func(context.Cont
 	}
 }
 
-// remains checks several times.
-func remains(t *testing.T, what string, i clusters.Instance, check func(context.Context, clusters.Instance) error) {
+// remainsSilent looks several times.
+func remainsSilent(t *testing.T, i clusters.Instance, check func(context.Context, clusters.Instance) error) {
 	t.Helper()
 	for range 5 {
 		if err := check(t.Context(), i); err != nil {
-			t.Errorf("%s: %s: %v", i, what, err)
+			t.Errorf("%s: %v", i, err)
 		}
 	}
 }
@@ -63,6 +63,7 @@ func endLive(t *testing.T, i *Injection, target clusters.Instance) {
 
 // TestServiceContract breaks etcd where it is a service of systemd.
 func TestServiceContract(t *testing.T) {
+	clustertest.NeedFull(t)
 	if os.Getenv("FAULTLINE_LIVE_TESTS") == "" {
 		t.Skip("set FAULTLINE_LIVE_TESTS=1 to break real services")
 	}
@@ -73,7 +74,7 @@ func TestServiceContract(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			i := landLive(t, liveInjector(t, c), constructors[kind].make(member))
 			if constructors[kind].undo != "" {
-				remains(t, "silence", member, not(answers))
+				remainsSilent(t, member, not(answers))
 			}
 			endLive(t, i, member)
 			eventually(t, "an answer", 10*time.Second, member, answers)
@@ -88,7 +89,7 @@ func TestServiceContract(t *testing.T) {
 			_, err := member.Node.Exec(ctx, "systemctl", "is-active", "multi-user.target")
 			return err
 		})
-		remains(t, "silence", member, not(answers))
+		remainsSilent(t, member, not(answers))
 		if _, err := i.Prove(t.Context()); err != nil {
 			t.Errorf("Prove after the reboot: %v", err)
 		}
@@ -176,7 +177,7 @@ func TestLoadBalancerContract(t *testing.T) {
 			held := holdConnection(t, c)
 			i := landLive(t, liveInjector(t, c), constructors[kind].make(balancer))
 			if kind != KindKill {
-				remains(t, "silence", balancer, not(answers))
+				remainsSilent(t, balancer, not(answers))
 			}
 			if ended := connectionEnds(held); ended != (kind != KindPause) {
 				t.Errorf("the connection through the balancer has ended: %t", ended)
@@ -189,7 +190,7 @@ func TestLoadBalancerContract(t *testing.T) {
 	for kind, f := range map[Kind]Fault{KindPowerOff: PowerOff(c.Forwarder), KindFreeze: Freeze(c.Forwarder)} {
 		t.Run(string(kind), func(t *testing.T) {
 			i := landLive(t, liveInjector(t, c), f)
-			remains(t, "silence", balancer, not(answers))
+			remainsSilent(t, balancer, not(answers))
 			endLive(t, i, balancer)
 			eventually(t, "an answer", 20*time.Second, balancer, answers)
 			noTimers(t)
@@ -198,7 +199,7 @@ func TestLoadBalancerContract(t *testing.T) {
 	t.Run("this machine undoes it itself", func(t *testing.T) {
 		for _, kind := range []Kind{KindPause, KindHoldDown} {
 			i := landLive(t, liveInjector(t, c), constructors[kind].make(balancer).WithTTL(8*time.Second))
-			remains(t, "silence", balancer, not(answers))
+			remainsSilent(t, balancer, not(answers))
 			eventually(t, "an answer", time.Until(i.Deadline())+10*time.Second, balancer, answers)
 			t.Logf("clients had their answer %s after the deadline", time.Since(i.Deadline()))
 			noTimers(t)
@@ -274,7 +275,7 @@ func TestBalancerServiceContract(t *testing.T) {
 			t.Run(string(kind)+"/"+string(target.Component), func(t *testing.T) {
 				i := landLive(t, liveInjector(t, c), constructors[kind].make(target))
 				if kind == KindStopService || target.Component == clusters.HAProxy && constructors[kind].undo != "" {
-					remains(t, "silence", target, not(answers))
+					remainsSilent(t, target, not(answers))
 				}
 				endLive(t, i, target)
 				eventually(t, "an answer", 20*time.Second, target, answers)

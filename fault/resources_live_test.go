@@ -16,6 +16,7 @@ import (
 // TestResourcesContract takes a node's resources in every way, and loads its API server.
 // It judges by what the kernel says of the whole node, and by what the API says.
 func TestResourcesContract(t *testing.T) {
+	clustertest.NeedFull(t)
 	if os.Getenv("FAULTLINE_LIVE_TESTS") == "" {
 		t.Skip("set FAULTLINE_LIVE_TESTS=1 to break a real cluster")
 	}

@@ -13,11 +13,11 @@ import (
 //
 // It stops at the first that fails, which is undone. The injections that it returns are
 // those so far, in order. ctx limits it.
-func (in *Injector) Rolling(ctx context.Context, faults ...Fault) ([]*Injection, error) {
+func (in *Injector) Rolling(ctx context.Context, faults ...Fault) (Chain, error) {
 	if err := each(faults, func(_ int, f Fault) error { return f.Available(ctx) }); err != nil {
 		return nil, fmt.Errorf("nothing was changed: %w", err)
 	}
-	var done []*Injection
+	var done Chain
 	for n, f := range faults {
 		i, err := in.Inject(ctx, f)
 		if err != nil {

@@ -105,6 +105,9 @@ func (l *load) run(ctx context.Context) error {
 		case <-tick.C:
 			more := l.due(time.Since(start), tried)
 			for range more {
+				if ctx.Err() != nil {
+					return nil // those that end now make room for no other
+				}
 				l.begin(ctx, slots, &rounds)
 			}
 			tried += more
