@@ -365,7 +365,7 @@ func TestAnOOMKillNeedsTheKernelsCount(t *testing.T) {
 		{"1\n", "\n", ""},
 		{"0\n", "\n", "counts no kill"},
 		{"", "\n", "counts no kill"},
-		{"1\n", "S 7\n", "still there"},
+		{"1\n", "S 7\n", "there: true"},
 	} {
 		m := &scripted{answers: map[string]string{killsScript: test.kills, watchScript: test.state}}
 		i := clusters.Instance{Component: clusters.Etcd, Node: m.node("")}
