@@ -95,7 +95,7 @@ test-live: ## Contract tests and smoke specs on real clusters
 	@FAULTLINE_TIERS=smoke $(FAULTLINE) chaos
 
 .PHONY: test-full
-test-full: ## Contract tests with those that take long: every fault and component, more layouts (an hour)
+test-full: ## Contract tests with those that take long: every fault and component, more layouts, every family (two hours)
 	@$(FAULTLINE) images
 	FAULTLINE_CONTRACT=full FAULTLINE_LIVE_TESTS=1 go test -count=1 -p=1 -timeout=90m $(LIVE_PACKAGES)
 

@@ -45,14 +45,22 @@ var crashLayouts = []struct {
 func crashFaults(c *clusters.Cluster, dice *rand.Rand) []Fault {
 	etcd := c.EtcdMembers()[dice.IntN(len(c.EtcdMembers()))]
 	all := []Fault{
-		Kill(etcd), Terminate(etcd), Pause(etcd), HoldDown(etcd), PowerOff(etcd.Node), Freeze(etcd.Node),
+		Kill(etcd), Terminate(etcd), Pause(etcd), HoldDown(etcd), CrashLoop(etcd),
+		PowerOff(etcd.Node), Freeze(etcd.Node), Reboot(etcd.Node), Blackout(time.Second, etcd.Node).WithTTL(crashTTL),
+		StressCPU(etcd.Node, 1), StressPIDs(etcd.Node, 50),
 	}
 	if etcd.Node.Disk != nil {
-		all = append(all, FailDevice(etcd.Node, 0), FillDisk(etcd.Node, 1<<20), ThrottleDisk(etcd.Node, 256<<10))
+		all = append(all, FailDevice(etcd.Node, 0), FillDisk(etcd.Node, 1<<20), ThrottleDisk(etcd.Node, 256<<10), StallDisk(etcd.Node))
+	}
+	if neighbours := etcd.Node.Neighbours(); len(neighbours) > 0 {
+		one := []*clusters.Node{etcd.Node}
+		all = append(all, Isolate(etcd.Node), Partition(one, neighbours), OneWay(one, neighbours), Bandwidth(64<<10, etcd.Node),
+			OnPort(PortEtcdPeer).Refusing().Partition(one, neighbours), StopService(etcd), RaiseNoSpace(etcd), CorruptData(etcd, dice.Uint32()))
 	}
 	if c.Topology.Kubernetes() {
-		scheduler := c.Instances(clusters.Scheduler)[0]
-		all = append(all, Stop(scheduler), HoldDown(scheduler), Pause(c.Instances(clusters.APIServer)[0]), Pause(c.Instances(clusters.Kubelet)[0]))
+		scheduler, server := c.Instances(clusters.Scheduler)[0], c.Instances(clusters.APIServer)[0]
+		all = append(all, Stop(scheduler), HoldDown(scheduler), CrashLoop(scheduler), Pause(server), Pause(c.Instances(clusters.Kubelet)[0]),
+			StealLease(c, clusters.Scheduler), ForeignCA(ServingCertificate, server), DeleteManifests(server.Node), StopContainers(c.Instances(clusters.ContainerRuntime)...))
 	}
 	return all
 }
