@@ -222,7 +222,7 @@ func mustBeLed(t *testing.T, c *clusters.Cluster, component clusters.Component) 
 		if err != nil {
 			return err
 		}
-		if time.Since(lease.Spec.RenewTime.Time) > clusters.LeaseDuration || strings.HasPrefix(*lease.Spec.HolderIdentity, "faultline-"+string(KindStealLease)) {
+		if time.Since(lease.Spec.RenewTime.Time) > freshLease || strings.HasPrefix(*lease.Spec.HolderIdentity, "faultline-"+string(KindStealLease)) {
 			return fmt.Errorf("the lease is held by %q since %s", *lease.Spec.HolderIdentity, lease.Spec.RenewTime)
 		}
 		return nil

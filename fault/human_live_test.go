@@ -29,6 +29,7 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 		t.Fatal(err)
 	}
 	t.Run("a lease is stolen", func(t *testing.T) {
+		mustBeLed(t, c, clusters.Scheduler)
 		i := landLive(t, liveInjector(t, c), StealLease(c, clusters.Scheduler))
 		// Longer than the duration of a lease: nobody takes this one over.
 		for start := time.Now(); time.Since(start) < clusters.LeaseDuration+3*time.Second; time.Sleep(time.Second) {

@@ -29,6 +29,8 @@ var leaseEntries = []Entry{
 const (
 	// stealLanding covers the renew deadline of 10 s, after which a leader ends.
 	stealLanding = 30 * time.Second
+	// freshLease is how old the lease of a leader that lives may be.
+	freshLease = 3 * clusters.RetryPeriod
 	// deleteLanding covers an API that is busy.
 	deleteLanding = 10 * time.Second
 )
@@ -115,6 +117,9 @@ func onLease(kind Kind, c *clusters.Cluster, component clusters.Component,
 		}
 		if _, err := c.Leader(ctx, component); err != nil {
 			return effect{}, fmt.Errorf("there is no leader to take the lease from: %w", err)
+		}
+		if age := time.Since(lease.Spec.RenewTime.Time); age > freshLease {
+			return effect{}, fmt.Errorf("there is no leader to take the lease from: %q has not renewed it for %s", *lease.Spec.HolderIdentity, age)
 		}
 		e, err := plan(ctx, id, lease)
 		e.recovered = func(ctx context.Context) (time.Time, error) { return led(ctx, c, component) }

@@ -62,14 +62,19 @@ func (e *Engine) Command(ctx context.Context, args ...string) *exec.Cmd {
 // Run runs a command of the engine and returns what it prints. A failure is a
 // [*CommandError].
 func (e *Engine) Run(ctx context.Context, args ...string) ([]byte, error) {
-	return run(e.Command(ctx, args...))
+	return e.RunInput(ctx, nil, args...)
 }
 
 // RunInput is [Engine.Run] with something to read.
 func (e *Engine) RunInput(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	cmd := e.Command(ctx, args...)
 	cmd.Stdin = stdin
-	return run(cmd)
+	out, err := run(cmd)
+	if err != nil && ctx.Err() != nil {
+		// A client that was interrupted tells it in words of its own.
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return out, err
 }
 
 // Exec runs argv inside a running container and returns what it prints. Shells that stay

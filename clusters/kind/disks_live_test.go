@@ -358,11 +358,11 @@ func TestPlainDiskOfTwoMachines(t *testing.T) {
 		if err := first.CheckDisk(t.Context()); err != nil {
 			t.Error(err)
 		}
-		first.Host = "h2"
+		first.DiskHost = "h2"
 		if err := first.CheckDisk(t.Context()); err == nil || !strings.Contains(err.Error(), "not of the host") {
 			t.Errorf("got %v, want the wrong host", err)
 		}
-		first.Host = "h1"
+		first.DiskHost = "h1"
 		larger := *first.Disk
 		larger.Bytes *= 2
 		first.Disk = &larger
