@@ -208,12 +208,20 @@ func (h *diskHost) checkNothingLeft() {
 	})
 }
 
-// eio expects that a file cannot be written because of an I/O error.
+// eio expects that a file cannot be written because of an I/O error. A node that boots has
+// the folder locked until its disk is there.
 func (h *diskHost) eio(n *clusters.Node, path string) {
 	h.t.Helper()
-	if _, err := n.Exec(h.t.Context(), "sh", "-c", `echo x > "$1"`, "sh", path); err == nil || !strings.Contains(err.Error(), "Input/output error") {
-		h.t.Errorf("write %s: got %v, want EIO", path, err)
-	}
+	h.await("EIO from "+path, 20*time.Second, func(ctx context.Context) error {
+		_, err := n.Exec(ctx, "sh", "-c", `echo x > "$1"`, "sh", path)
+		if err == nil {
+			return errors.New("it could be written")
+		}
+		if !strings.Contains(err.Error(), "Input/output error") {
+			return err
+		}
+		return nil
+	})
 }
 
 func (h *diskHost) reboot(n *clusters.Node) {
