@@ -93,11 +93,13 @@ func healNode(t *testing.T, c *clusters.Cluster, injections ...*Injection) {
 
 func contractStress(t *testing.T, c *clusters.Cluster, n *clusters.Node) {
 	t.Run("CPU", func(t *testing.T) {
+		before := busy(t, n)
 		i := landLive(t, liveInjector(t, c), StressCPU(n, 2))
-		if got := busy(t, n); got < 0.8 {
-			t.Errorf("the node uses %.2f CPUs", got)
+		// How much more depends on who else wants the machine.
+		if got := busy(t, n); got < before+0.2 {
+			t.Errorf("the node uses %.2f CPUs, %.2f before", got, before)
 		} else {
-			t.Logf("the node uses %.2f CPUs", got)
+			t.Logf("the node uses %.2f CPUs, %.2f before", got, before)
 		}
 		out, err := n.Exec(t.Context(), "systemctl", "show", "--property=ControlGroup", holdUnit(i.effects[0].id))
 		if err != nil || !strings.Contains(string(out), "besteffort") {
