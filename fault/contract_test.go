@@ -486,20 +486,7 @@ func contractSabotage(t *testing.T, c *clusters.Cluster) {
 	}
 
 	steady(t, c, target)
-	in := liveInjector(t, c)
-	in.Sabotage.SkipUndo = true
-	i := landLive(t, in, Pause(target))
-	if err := i.Undo(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
-	defer cancel()
-	if err := i.AwaitHealed(ctx); err == nil {
-		t.Error("healed although the undo was skipped")
-	}
-	if err := in.Restore(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	skippedUndoIsNotHealed(t, c, Pause(target))
 	eventually(t, "an answer", healing(c), target, answers)
 	eventually(t, "a clean node", 5*time.Second, target, clean)
 }
@@ -546,4 +533,39 @@ func shakesHands(ctx context.Context, i clusters.Instance) error {
 		return err
 	}
 	return conn.Close()
+}
+
+// undoTwice undoes a fault twice, which has to do no harm, and waits for healing.
+func undoTwice(t *testing.T, i *Injection, within time.Duration) {
+	t.Helper()
+	start := time.Now()
+	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	undone := time.Since(start)
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	if err := i.AwaitHealed(ctx); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%s: undone in %s, healed after %s", i.Fault, undone, i.Instants().Healed.Sub(start))
+}
+
+// skippedUndoIsNotHealed expects that a fault which only seems to be undone is not healed.
+func skippedUndoIsNotHealed(t *testing.T, c *clusters.Cluster, f Fault) {
+	t.Helper()
+	in := liveInjector(t, c)
+	in.Sabotage.SkipUndo = true
+	i := landLive(t, in, f)
+	if err := i.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
+	defer cancel()
+	if err := i.AwaitHealed(ctx); err == nil {
+		t.Error("healed although the undo was skipped")
+	}
+	if err := in.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -327,17 +327,7 @@ func landDisk(t *testing.T, c *clusters.Cluster, f Fault) *Injection {
 // healDisk undoes a fault twice, waits for healing and looks for leftovers.
 func healDisk(t *testing.T, i *Injection) {
 	t.Helper()
-	start := time.Now()
-	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	undone := time.Since(start)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := i.AwaitHealed(ctx); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%s: undone in %s, healed after %s", i.Fault, undone, i.Instants().Healed.Sub(start))
+	undoTwice(t, i, time.Minute)
 	for _, p := range i.Fault.parts {
 		eventually(t, "a clean node", 5*time.Second, clusters.Instance{Component: clusters.Etcd, Node: p.node}, unarmed)
 	}

@@ -74,17 +74,7 @@ func says(t *testing.T, member clusters.Instance, text string) {
 // healStore undoes a fault twice and looks for leftovers, also among etcd's files.
 func healStore(t *testing.T, i *Injection) {
 	t.Helper()
-	start := time.Now()
-	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	undone := time.Since(start)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if err := i.AwaitHealed(ctx); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%s: undone in %s, healed after %s", i.Fault, undone, i.Instants().Healed.Sub(start))
+	undoTwice(t, i, 2*time.Minute)
 	mustBeClean(t, i.Fault)
 }
 
@@ -256,20 +246,7 @@ func contractStoresSabotage(t *testing.T, c *clusters.Cluster) {
 		}
 		mustBeClean(t, f)
 	}
-	in := liveInjector(t, c)
-	in.Sabotage.SkipUndo = true
-	i := landLive(t, in, RaiseNoSpace(c.EtcdMembers()[0]))
-	if err := i.Undo(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
-	defer cancel()
-	if err := i.AwaitHealed(ctx); err == nil {
-		t.Error("healed although the undo was skipped")
-	}
-	if err := in.Restore(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	skippedUndoIsNotHealed(t, c, RaiseNoSpace(c.EtcdMembers()[0]))
 }
 
 // contractReplaced gives the place of a wiped member to a new one, as the documents say, and

@@ -77,17 +77,7 @@ func mustLead(t *testing.T, c *clusters.Cluster, i clusters.Instance, want bool)
 // healNetwork undoes a fault twice, waits for healing and looks for leftovers.
 func healNetwork(t *testing.T, i *Injection) {
 	t.Helper()
-	start := time.Now()
-	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	undone := time.Since(start)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := i.AwaitHealed(ctx); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%s: undone in %s, healed after %s", i.Fault, undone, i.Instants().Healed.Sub(start))
+	undoTwice(t, i, time.Minute)
 	mustBeUnfiltered(t, i.Fault)
 }
 
@@ -373,21 +363,9 @@ func contractNetworkSabotage(t *testing.T, c *clusters.Cluster) {
 		}
 		mustBeUnfiltered(t, f)
 	}
-	in := liveInjector(t, c)
-	in.Sabotage.SkipUndo = true
-	i := landLive(t, in, Partition(one, slices.Clone(rest)))
-	if err := i.Undo(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*settle)
-	defer cancel()
-	if err := i.AwaitHealed(ctx); err == nil {
-		t.Error("healed although the undo was skipped")
-	}
-	if err := in.Restore(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	mustBeUnfiltered(t, i.Fault)
+	apart := Partition(one, slices.Clone(rest))
+	skippedUndoIsNotHealed(t, c, apart)
+	mustBeUnfiltered(t, apart)
 }
 
 // TestNetworkUnderAControlPlane breaks the network of a whole Kubernetes: pods are cut off
