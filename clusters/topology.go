@@ -247,6 +247,30 @@ func (t Topology) DiskBytes() uint64 {
 	return sum
 }
 
+// Inotify instances of members, counted on clusters with all pods running: systemd has 4.
+const (
+	masterInotify = 20
+	workerInotify = 16
+	serverInotify = 4
+	copyInotify   = 2
+)
+
+// InotifyInstances are those of root that the layout's nodes keep open.
+func (t Topology) InotifyInstances() uint64 {
+	var sum uint64
+	for _, m := range t.Members() {
+		switch m.Role {
+		case ControlPlane:
+			sum += masterInotify + uint64(max(0, len(t.Components(m))-len(stack)))*copyInotify
+		case Worker:
+			sum += workerInotify
+		default:
+			sum += serverInotify
+		}
+	}
+	return sum
+}
+
 // Find returns the documented topology of that name. The error lists all names.
 func Find(name string) (Topology, error) {
 	var names []string

@@ -55,12 +55,15 @@ func crashFaults(c *clusters.Cluster, dice *rand.Rand) []Fault {
 	if neighbours := etcd.Node.Neighbours(); len(neighbours) > 0 {
 		one := []*clusters.Node{etcd.Node}
 		all = append(all, Isolate(etcd.Node), Partition(one, neighbours), OneWay(one, neighbours), Bandwidth(64<<10, etcd.Node),
-			OnPort(PortEtcdPeer).Refusing().Partition(one, neighbours), StopService(etcd), RaiseNoSpace(etcd), CorruptData(etcd, dice.Uint32()))
+			OnPort(PortEtcdPeer).Refusing().Partition(one, neighbours), Loss(30, one, neighbours), Delay(50*time.Millisecond, 0, one, neighbours),
+			StopService(etcd), RaiseNoSpace(etcd), CorruptData(etcd, dice.Uint32()))
 	}
 	if c.Topology.Kubernetes() {
 		scheduler, server := c.Instances(clusters.Scheduler)[0], c.Instances(clusters.APIServer)[0]
 		all = append(all, Stop(scheduler), HoldDown(scheduler), CrashLoop(scheduler), Pause(server), Pause(c.Instances(clusters.Kubelet)[0]),
-			StealLease(c, clusters.Scheduler), ForeignCA(ServingCertificate, server), DeleteManifests(server.Node), StopContainers(c.Instances(clusters.ContainerRuntime)...))
+			StealLease(c, clusters.Scheduler), DeleteLease(c, clusters.ControllerManager), OOMKill(scheduler),
+			ForeignCA(ServingCertificate, server), DeleteManifests(server.Node), FailClosedWebhook(c, "configmaps"),
+			FloodAPI(server.Node, 10, 50), EventStorm(server.Node, 20), StopContainers(c.Instances(clusters.ContainerRuntime)...))
 	}
 	return all
 }

@@ -30,6 +30,8 @@ type Check struct {
 type Requirements struct {
 	MemoryBytes uint64
 	DiskBytes   uint64
+	// InotifyInstances are those of root, who owns all nodes.
+	InotifyInstances uint64
 
 	// Registry asks whether images can be pulled; nil leaves that check out.
 	Registry func(context.Context) error
@@ -40,7 +42,7 @@ type Requirements struct {
 func Doctor(ctx context.Context, need Requirements) []Check {
 	e, checkEngine := examineEngine(ctx)
 	checks := []Check{checkEngine, examinePrivileged(ctx, e)}
-	checks = append(checks, examineKernel()...)
+	checks = append(checks, examineKernel(need)...)
 	checks = append(checks, examineMemory(need.MemoryBytes), examineDisk(ctx, e, need.DiskBytes))
 	if need.Registry != nil {
 		checks = append(checks, examineRegistry(need.Registry(ctx)))
@@ -48,9 +50,14 @@ func Doctor(ctx context.Context, need Requirements) []Check {
 	return checks
 }
 
-// Enough tells whether memory and disk suffice, before anything is created.
+// Enough tells whether memory, disk and inotify instances suffice, before anything is
+// created.
 func Enough(ctx context.Context, e *Engine, need Requirements) error {
-	for _, c := range []Check{examineMemory(need.MemoryBytes), examineDisk(ctx, e, need.DiskBytes)} {
+	checks := []Check{
+		examineMemory(need.MemoryBytes), examineDisk(ctx, e, need.DiskBytes),
+		examineInotify(readInotify(), need.InotifyInstances),
+	}
+	for _, c := range checks {
 		if c.Status == Fail {
 			return fmt.Errorf("not enough %s: %s; %s", c.Name, c.Detail, c.Fix)
 		}

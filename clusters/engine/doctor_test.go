@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,8 +14,11 @@ func TestJudgements(t *testing.T) {
 		check Check
 		want  Status
 	}{
-		"inotify enough":    {examineInotify(524288, 512), OK},
-		"inotify too few":   {examineInotify(192536, 128), Warn},
+		"inotify plenty":    {examineInotify(inotify{524288, 512, 100}, 100), OK},
+		"inotify few":       {examineInotify(inotify{192536, 128, 20}, 100), Warn},
+		"inotify too few":   {examineInotify(inotify{524288, 128, 40}, 100), Fail},
+		"inotify used up":   {examineInotify(inotify{524288, 512, 500}, 100), Fail},
+		"inotify no matter": {examineInotify(inotify{524288, 512, 500}, 0), OK},
 		"files plenty":      {examineOpenFiles(1 << 20), OK},
 		"files unlimited":   {examineOpenFiles(math.MaxUint64), OK},
 		"files few":         {examineOpenFiles(20000), Warn},
@@ -33,6 +39,34 @@ func TestJudgements(t *testing.T) {
 		if (c.check.Status != OK) != (c.check.Fix != "") {
 			t.Errorf("%s: a problem, and only a problem, has a fix: %+v", name, c.check)
 		}
+	}
+}
+
+func TestInotifyAdviceCoversWhatIsUsedAndNeeded(t *testing.T) {
+	if fix := examineInotify(inotify{524288, 512, 500}, 100).Fix; fix != "sudo sysctl fs.inotify.max_user_instances=600" {
+		t.Errorf("advice %q", fix)
+	}
+}
+
+func TestInotifyInstancesOfRootAreCounted(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root has processes of root's")
+	}
+	proc := t.TempDir()
+	for file, target := range map[string]string{"7/fd/3": "anon_inode:inotify", "7/fd/4": "/dev/null", "8/fd/3": "anon_inode:inotify", "self/fd/3": "anon_inode:inotify"} {
+		file = filepath.Join(proc, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.Symlink(target, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := inotifyOfRoot(proc); got != 2 {
+		t.Errorf("%d instances, want 2", got)
+	}
+	if err := os.Chown(filepath.Join(proc, "8"), 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if got := inotifyOfRoot(proc); got != 1 {
+		t.Errorf("%d instances, want the one of root", got)
 	}
 }
 

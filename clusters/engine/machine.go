@@ -11,20 +11,17 @@ import (
 	"syscall"
 )
 
-// Limits that kind's documentation recommends, and the open files that a
-// busy control plane with its load balancer needs.
+// The open files that a busy control plane with its load balancer needs.
 const (
-	wantWatches   = 524288
-	wantInstances = 512
 	wantOpenFiles = 65536
 	needOpenFiles = 4096
 )
 
 // examineKernel looks at what nodes and faults want from the kernel.
-func examineKernel() []Check {
+func examineKernel(need Requirements) []Check {
 	return []Check{
 		examineCgroups("/sys/fs/cgroup"),
-		examineInotify(readNumber("/proc/sys/fs/inotify/max_user_watches"), readNumber("/proc/sys/fs/inotify/max_user_instances")),
+		examineInotify(readInotify(), need.InotifyInstances),
 		examineOpenFiles(openFilesLimit()),
 		examineLoop("/dev/loop-control"),
 		examineBtrfs(),
@@ -46,23 +43,6 @@ func examineCgroups(root string) Check {
 func CgroupV2(root string) bool {
 	_, err := os.Stat(filepath.Join(root, "cgroup.controllers"))
 	return err == nil
-}
-
-func examineInotify(watches, instances uint64) Check {
-	check := Check{Name: "inotify", Status: OK, Detail: fmt.Sprintf("%d watches, %d instances", watches, instances)}
-	var fixes []string
-	if watches < wantWatches {
-		fixes = append(fixes, fmt.Sprintf("fs.inotify.max_user_watches=%d", wantWatches))
-	}
-	if instances < wantInstances {
-		fixes = append(fixes, fmt.Sprintf("fs.inotify.max_user_instances=%d", wantInstances))
-	}
-	if fixes != nil {
-		check.Status = Warn
-		check.Detail += ": many nodes may run out of them"
-		check.Fix = "sudo sysctl " + strings.Join(fixes, " ")
-	}
-	return check
 }
 
 func examineOpenFiles(limit uint64) Check {

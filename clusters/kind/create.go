@@ -60,7 +60,9 @@ func Create(ctx context.Context, o Options) (*clusters.Cluster, error) {
 	if err := refuseForeign(ctx, o.Engine, name); err != nil {
 		return nil, err
 	}
-	need := engine.Requirements{MemoryBytes: o.Topology.MemoryBytes(), DiskBytes: o.Topology.DiskBytes()}
+	need := engine.Requirements{
+		MemoryBytes: o.Topology.MemoryBytes(), DiskBytes: o.Topology.DiskBytes(), InotifyInstances: o.Topology.InotifyInstances(),
+	}
 	if err := engine.Enough(ctx, o.Engine, need); err != nil {
 		return nil, fmt.Errorf("topology %s: %w", o.Topology.Name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -22,45 +23,83 @@ const (
 	againTime = time.Minute
 )
 
+// faultsVariable names the faults to measure.
+const faultsVariable = "FAULTS"
+
 // timedFault is a fault on a node with an etcd, and the engine's own command that does
 // about the same, without any proof, undo or journal.
 type timedFault struct {
 	fault fault.Fault
-	bare  func(ctx context.Context) ([]string, error)
+	// bare makes that command; nil where the engine has none.
+	bare func(ctx context.Context) ([]string, error)
 	// mend takes the bare command back; nil where nothing is left.
 	mend []string
+	// ends is whose process the bare command ends, sooner or later.
+	ends *clusters.Instance
 }
 
-// benchFaults prints how long faults take from the call to the proven effect, beside the
-// bare command, in turn on the same cluster.
+// benchFaults prints how long the faults of FAULTS (all that an etcd cluster can have, if
+// it is empty) take from the call to the proven effect, beside the bare command, in turn
+// on the same cluster.
 func benchFaults(ctx context.Context) (err error) {
 	b, err := newBencher(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := kind.Create(ctx, b.next(clusters.BareEtcd(3)))
+	defer func() { err = errors.Join(err, b.close(ctx)) }()
+	c, err := kind.Create(ctx, b.next(etcdOnDisks()))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.remove(ctx, c), b.close(ctx)) }()
+	defer func() { err = errors.Join(err, b.remove(ctx, c)) }()
+	timed, err := faultsFromEnv(timedFaults(b.options.Engine.Name(), c.EtcdMembers()[0]))
+	if err != nil {
+		return err
+	}
 	journal, err := fault.OpenJournal(b.options.Dir)
 	if err != nil {
 		return err
 	}
 	defer journal.Close()
 	injector := fault.NewInjector(c, journal)
+	rows, err := b.timeFaults(ctx, injector, timed)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "FAULT\tRUNS\tP50\tP99\tBARE P50\tBARE P99\tP50 ABOVE BARE")
-	for _, t := range timedFaults(b.options.Engine.Name(), c.EtcdMembers()[0]) {
-		step := b.options.Progress.Step(fmt.Sprintf("%d times %s", faultRuns, t.fault), time.Minute)
-		row, err := timeFault(ctx, injector, t)
-		step.Done(err)
-		if err != nil {
-			return errors.Join(err, injector.Restore(ctx))
-		}
-		fmt.Fprintln(out, row)
+	for _, r := range rows {
+		fmt.Fprintln(out, r)
 	}
-	return out.Flush()
+	return errors.Join(err, out.Flush())
+}
+
+// etcdOnDisks is three members of etcd, each on a disk of its own.
+func etcdOnDisks() clusters.Topology {
+	t := clusters.BareEtcd(3)
+	for i := range t.Hosts {
+		t.Hosts[i].Disks = []clusters.Disk{{Name: "data", Bytes: 512 << 20, Devices: 1}}
+		t.Hosts[i].Members[0].Disk = "data"
+	}
+	return t
+}
+
+// faultsFromEnv reads FAULTS.
+func faultsFromEnv(all []timedFault) ([]timedFault, error) {
+	names := strings.Fields(os.Getenv(faultsVariable))
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []timedFault
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(t timedFault) bool { return string(t.fault.Kind) == name })
+		if i < 0 {
+			var known []string
+			for _, t := range all {
+				known = append(known, string(t.fault.Kind))
+			}
+			return nil, fmt.Errorf("%s: no benchmark of %q; there is one of: %s", faultsVariable, name, strings.Join(known, ", "))
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
 }
 
 func timedFaults(engine string, member clusters.Instance) []timedFault {
@@ -71,18 +110,56 @@ func timedFaults(engine string, member clusters.Instance) []timedFault {
 			return []string{engine, "exec", node.Name, "kill", "-s", name, strconv.Itoa(p.PID)}, err
 		}
 	}
-	always := func(argv []string) func(context.Context) ([]string, error) {
+	always := func(argv ...string) func(context.Context) ([]string, error) {
 		return func(context.Context) ([]string, error) { return argv, nil }
 	}
-	resume := []string{engine, "exec", node.Name, "pkill", "-CONT", "-x", string(member.Component)}
-	return []timedFault{
-		{fault.Kill(member), signal("KILL"), nil},
-		{fault.Terminate(member), signal("TERM"), nil},
-		{fault.Pause(member), signal("STOP"), resume},
-		{fault.HoldDown(member), signal("KILL"), nil},
-		{fault.Freeze(node), always(node.Power.Freeze), node.Power.Thaw},
-		{fault.PowerOff(node), always(node.Power.Off), node.Power.On},
+	inside := func(argv ...string) []string { return append([]string{engine, "exec", node.Name}, argv...) }
+	resume := inside("pkill", "-CONT", "-x", string(member.Component))
+	one, others := []*clusters.Node{node}, node.Neighbours()
+	drop := func(action string) []string {
+		return inside("iptables", "--wait", action, "INPUT", "--source", others[0].Address, "--jump", "DROP")
 	}
+	return []timedFault{
+		{fault: fault.Kill(member), bare: signal("KILL"), ends: &member},
+		{fault: fault.Terminate(member), bare: signal("TERM"), ends: &member},
+		{fault: fault.Pause(member), bare: signal("STOP"), mend: resume},
+		{fault: fault.HoldDown(member), bare: signal("KILL"), ends: &member},
+		{fault: fault.StopService(member), bare: always(inside("systemctl", "stop", "etcd")...), mend: inside("systemctl", "start", "etcd")},
+		{fault: fault.Freeze(node), bare: always(node.Power.Freeze...), mend: node.Power.Thaw},
+		{fault: fault.PowerOff(node), bare: always(node.Power.Off...), mend: node.Power.On},
+		{fault: fault.Partition(one, others[:1]), bare: always(drop("--append")...), mend: drop("--delete")},
+		{fault: fault.OneWay(one, others)},
+		{fault: fault.Isolate(node)},
+		{fault: fault.OnPort(fault.PortEtcdPeer).Close(node)},
+		{fault: fault.Loss(30, one, others)},
+		{fault: fault.Delay(50*time.Millisecond, 0, one, others)},
+		{fault: fault.Bandwidth(1<<20, node)},
+		{fault: fault.FillDisk(node, 1<<20)},
+		{fault: fault.FailDevice(node, 0)},
+		{fault: fault.ThrottleDisk(node, 1<<20)},
+		{fault: fault.StallDisk(node)},
+		{fault: fault.ReadOnlyDisk(node)},
+		{fault: fault.StressPIDs(node, 50)},
+		{fault: fault.LimitNode(node, 0.5, 0), bare: always(engine, "update", "--cpus", "0.5", node.Name), mend: []string{engine, "update", "--cpus", "0", node.Name}},
+	}
+}
+
+// timeFaults makes a row of each fault. What this machine cannot do is a row too.
+func (b *bencher) timeFaults(ctx context.Context, injector *fault.Injector, timed []timedFault) ([]string, error) {
+	var rows []string
+	for _, t := range timed {
+		step := b.options.Progress.Step(fmt.Sprintf("%d times %s", faultRuns, t.fault), time.Minute)
+		row, err := timeFault(ctx, injector, t)
+		if errors.Is(err, clusters.ErrUnsupported) {
+			row, err = fmt.Sprintf("%s\t%v", t.fault.Kind, err), nil
+		}
+		step.Done(err)
+		if err != nil {
+			return rows, errors.Join(err, injector.Restore(ctx))
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
 }
 
 // timeFault runs fault and bare command in turn.
@@ -101,6 +178,9 @@ func timeFault(ctx context.Context, injector *fault.Injector, t timedFault) (str
 		if err := i.Undo(ctx); err != nil {
 			return "", err
 		}
+		if t.bare == nil {
+			continue
+		}
 		if err := awaitAgain(ctx, t.fault); err != nil {
 			return "", err
 		}
@@ -109,6 +189,9 @@ func timeFault(ctx context.Context, injector *fault.Injector, t timedFault) (str
 			return "", err
 		}
 		bare = append(bare, took)
+	}
+	if t.bare == nil {
+		return fmt.Sprintf("%s\t%d\t%s\t%s\t-\t-\t-", t.fault.Kind, faultRuns, milliseconds(rank(ours, 50)), milliseconds(rank(ours, 99))), nil
 	}
 	return fmt.Sprintf("%s\t%d\t%s\t%s\t%s\t%s\t%s", t.fault.Kind, faultRuns,
 		milliseconds(rank(ours, 50)), milliseconds(rank(ours, 99)), milliseconds(rank(bare, 50)), milliseconds(rank(bare, 99)),
@@ -119,13 +202,23 @@ func timeFault(ctx context.Context, injector *fault.Injector, t timedFault) (str
 func awaitAgain(ctx context.Context, f fault.Fault) error {
 	ctx, cancel := context.WithTimeout(ctx, againTime)
 	defer cancel()
+	if err := f.Available(ctx); errors.Is(err, clusters.ErrUnsupported) {
+		return err
+	}
 	return clusters.Await(ctx, 100*time.Millisecond, "the next run of "+f.String(), f.Available)
 }
 
+// timeBare runs the bare command, and waits for what it leads to without counting that.
 func timeBare(ctx context.Context, t timedFault) (time.Duration, error) {
 	argv, err := t.bare(ctx)
 	if err != nil {
 		return 0, err
+	}
+	over := func(context.Context) error { return nil }
+	if t.ends != nil {
+		if over, err = another(ctx, *t.ends); err != nil {
+			return 0, err
+		}
 	}
 	began := time.Now()
 	_, err = clusters.LocalShell(ctx, clusters.ThisMachineName, nil, argv...)
@@ -133,7 +226,24 @@ func timeBare(ctx context.Context, t timedFault) (time.Duration, error) {
 	if err == nil && t.mend != nil {
 		_, err = clusters.LocalShell(ctx, clusters.ThisMachineName, nil, t.mend...)
 	}
-	return took, err
+	return took, errors.Join(err, over(ctx))
+}
+
+// another waits until the instance has another process than now: one that was asked to
+// end runs on for a while.
+func another(ctx context.Context, i clusters.Instance) (func(context.Context) error, error) {
+	former, err := i.Process(ctx)
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, againTime)
+		defer cancel()
+		return clusters.Await(ctx, 100*time.Millisecond, "another process of "+i.String(), func(ctx context.Context) error {
+			p, err := i.Process(ctx)
+			if err == nil && p == former {
+				err = fmt.Errorf("process %d of %s runs on", p.PID, i)
+			}
+			return err
+		})
+	}, err
 }
 
 // rank is the nearest-rank percentile.

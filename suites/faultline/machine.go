@@ -24,6 +24,7 @@ func requirements() engine.Requirements {
 	for _, t := range chosen {
 		r.MemoryBytes = max(r.MemoryBytes, t.MemoryBytes())
 		r.DiskBytes = max(r.DiskBytes, t.DiskBytes())
+		r.InotifyInstances = max(r.InotifyInstances, t.InotifyInstances())
 	}
 	return r
 }
