@@ -19,6 +19,13 @@ type Profile struct {
 	MaxRestartPeriod time.Duration
 	// DNSReadiness is the period of the readiness probe of the cluster's DNS servers.
 	DNSReadiness time.Duration
+	// StartupProbe is the period of the startup probes of static pods.
+	StartupProbe time.Duration
+	// ControllerQPS and ControllerBurst are how many requests a second the controller
+	// manager allows itself (--kube-api-qps, --kube-api-burst). A new leader asks for a
+	// credential for each of its controllers before any of them starts, for 5 s at the
+	// defaults.
+	ControllerQPS, ControllerBurst int
 }
 
 // DocumentedProfile leaves every default of Kubernetes and kubeadm untouched.
@@ -29,6 +36,9 @@ func DocumentedProfile() Profile {
 		NodeTolerations:        300 * time.Second,
 		MaxRestartPeriod:       300 * time.Second,
 		DNSReadiness:           10 * time.Second,
+		StartupProbe:           10 * time.Second,
+		ControllerQPS:          20,
+		ControllerBurst:        30,
 	}
 }
 
@@ -40,6 +50,9 @@ func FastProfile() Profile {
 		NodeTolerations:        10 * time.Second,
 		MaxRestartPeriod:       10 * time.Second,
 		DNSReadiness:           time.Second,
+		StartupProbe:           time.Second,
+		ControllerQPS:          200,
+		ControllerBurst:        300,
 	}
 }
 

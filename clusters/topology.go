@@ -247,17 +247,21 @@ func (t Topology) DiskBytes() uint64 {
 	return sum
 }
 
-// Inotify instances of members, counted on clusters with all pods running: systemd has 4.
+// Inotify instances of root's processes, counted on clusters with all pods running.
 const (
-	masterInotify = 20
-	workerInotify = 16
+	masterInotify = 22 // systemd 4, kubelet 7, containerd 2, kube-proxy 1, API server 6, controller manager 2
+	workerInotify = 14
 	serverInotify = 4
-	copyInotify   = 2
+	copyInotify   = 6 // a further copy of a component on a node, at most
+	leaderInotify = 5 // the controller manager that leads
 )
 
 // InotifyInstances are those of root that the layout's nodes keep open.
 func (t Topology) InotifyInstances() uint64 {
 	var sum uint64
+	if t.Kubernetes() {
+		sum = leaderInotify
+	}
 	for _, m := range t.Members() {
 		switch m.Role {
 		case ControlPlane:

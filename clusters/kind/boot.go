@@ -129,6 +129,11 @@ func (b *boot) prepareNodes(ctx context.Context) error {
 	if err := prepareDisks(ctx, nodes); err != nil {
 		return err
 	}
+	if profile := b.Timing.Profile; profile.Name != clusters.DocumentedProfile().Name {
+		if err := writePatches(ctx, nodes, profile); err != nil {
+			return err
+		}
+	}
 	if err := airGap(ctx, b.cluster); err != nil {
 		return err
 	}

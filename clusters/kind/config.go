@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -53,6 +54,9 @@ func (b *boot) configure(machine Machine) *v1alpha4.Cluster {
 		Networking:                   v1alpha4.Networking{IPFamily: v1alpha4.IPv4Family, PodSubnet: podSubnet},
 		KubeadmConfigPatches:         []string{kubeletPatch(profile, machine), auditVolumesPatch()},
 		KubeadmConfigPatchesJSON6902: append([]v1alpha4.PatchJSON6902{argumentsPatch(profile)}, b.layoutPatches()...),
+	}
+	if profile.Name != clusters.DocumentedProfile().Name {
+		config.KubeadmConfigPatchesJSON6902 = append(config.KubeadmConfigPatchesJSON6902, readPatches()...)
 	}
 	config.ContainerdConfigPatches = []string{statsPatch}
 	if machine.RestrictedCapabilities {
@@ -239,6 +243,8 @@ func argumentsPatch(profile clusters.Profile) v1alpha4.PatchJSON6902 {
 		add("apiServer", "default-not-ready-toleration-seconds", seconds)
 		add("apiServer", "default-unreachable-toleration-seconds", seconds)
 		add("controllerManager", "node-monitor-grace-period", profile.NodeMonitorGracePeriod.String())
+		add("controllerManager", "kube-api-qps", strconv.Itoa(profile.ControllerQPS))
+		add("controllerManager", "kube-api-burst", strconv.Itoa(profile.ControllerBurst))
 	}
 	return kubeadmPatch("ClusterConfiguration", ops)
 }

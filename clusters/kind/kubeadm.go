@@ -82,8 +82,7 @@ func (b *boot) joinMasters(ctx context.Context, first *clusters.Node, others []*
 	return group.Wait()
 }
 
-// installAddons applies the node image's own pod network and storage class, and the
-// profile's setting of the DNS servers, which do not run yet.
+// installAddons applies the node image's own pod network and storage class.
 func (b *boot) installAddons(ctx context.Context, master *clusters.Node) error {
 	network, err := master.Exec(ctx, "cat", "/kind/manifests/default-cni.yaml")
 	if err != nil {
@@ -95,18 +94,11 @@ func (b *boot) installAddons(ctx context.Context, master *clusters.Node) error {
 	}
 	script := `cat > /run/faultline-network.yaml
 export KUBECONFIG=/etc/kubernetes/admin.conf
-kubectl create -f /run/faultline-network.yaml -f /kind/manifests/default-storage.yaml
-kubectl -n kube-system patch deployment coredns --type=json -p "$1"`
-	if _, err := master.ExecInput(ctx, bytes.NewReader(filled), "sh", "-ec", script, "sh", dnsPatch(b.Timing.Profile)); err != nil {
+kubectl create -f /run/faultline-network.yaml -f /kind/manifests/default-storage.yaml`
+	if _, err := master.ExecInput(ctx, bytes.NewReader(filled), "sh", "-ec", script); err != nil {
 		return fmt.Errorf("install the pod network and the storage class: %w", err)
 	}
 	return nil
-}
-
-// dnsPatch sets how often DNS servers are asked whether they are ready. At the default
-// their first answer, which comes too early, costs every new cluster 10 s.
-func dnsPatch(profile clusters.Profile) string {
-	return "[" + operation("/spec/template/spec/containers/0/readinessProbe/periodSeconds", int(profile.DNSReadiness.Seconds())) + "]"
 }
 
 // podSubnet is kind's.
