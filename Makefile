@@ -56,7 +56,7 @@ bench-topologies: ## Measure how every layout comes up, beside plain kind (an ho
 	@$(FAULTLINE) bench
 
 .PHONY: bench-faults
-bench-faults: ## Measure how long faults take from the call to the proof, beside the bare engine (15 minutes)
+bench-faults: ## Measure how long faults take from the call to the proof, beside the bare engine (half an hour; FAULTS="kill freeze" for some)
 	@$(FAULTLINE) bench-faults
 
 .PHONY: doctor

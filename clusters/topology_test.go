@@ -226,3 +226,16 @@ func TestSinglePoints(t *testing.T) {
 		t.Errorf("three members on one disk: got %q", got)
 	}
 }
+
+// Seven nodes of Kubernetes just fit into the kernel's default of 128 instances.
+func TestInotifyInstances(t *testing.T) {
+	for topology, want := range map[string]uint64{"multi-master-4-workers": 127, "bare-etcd-3": 12, "single-host-minimal": 27} {
+		layout, err := Find(topology)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := layout.InotifyInstances(); got != want {
+			t.Errorf("%s: %d, want %d", topology, got, want)
+		}
+	}
+}

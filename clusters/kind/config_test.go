@@ -4,10 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/yaml"
 
 	"faultline/clusters"
 )
@@ -71,6 +75,43 @@ func TestLayoutPatches(t *testing.T) {
 	}
 	if plain := bootOf(clusters.ThreeHostStacked(), clusters.FastProfile()).layoutPatches(); len(plain) > 0 {
 		t.Errorf("kind's own layout is patched: %v", plain)
+	}
+}
+
+// kubeadm reads patches only where a profile has any, and tells no component to give up
+// earlier than it would by itself.
+func TestProbePatches(t *testing.T) {
+	reads := func(profile clusters.Profile) (kinds []string) {
+		for _, p := range bootOf(clusters.ThreeHostStacked(), profile).configure(Machine{}).KubeadmConfigPatchesJSON6902 {
+			if strings.Contains(p.Patch, kubeadmPatches) {
+				kinds = append(kinds, p.Kind)
+			}
+		}
+		return kinds
+	}
+	if got := reads(clusters.DocumentedProfile()); got != nil {
+		t.Errorf("the documented profile patches %v", got)
+	}
+	if got := reads(clusters.FastProfile()); !slices.Equal(got, []string{"InitConfiguration", "JoinConfiguration"}) {
+		t.Errorf("the fast profile patches %v", got)
+	}
+	for _, f := range probePatches(clusters.FastProfile()) {
+		if strings.Contains(f.path, "coredns") {
+			var d appsv1.Deployment
+			if err := yaml.UnmarshalStrict(f.content, &d); err != nil || d.Spec.Template.Spec.Containers[0].ReadinessProbe.PeriodSeconds != 1 {
+				t.Errorf("%s: %v in\n%s", f.path, err, f.content)
+			}
+			continue
+		}
+		var p corev1.Pod
+		if err := yaml.UnmarshalStrict(f.content, &p); err != nil {
+			t.Errorf("%s: %v in\n%s", f.path, err, f.content)
+			continue
+		}
+		c := p.Spec.Containers[0]
+		if patience := c.StartupProbe.PeriodSeconds * c.StartupProbe.FailureThreshold; patience != 240 || c.StartupProbe.PeriodSeconds != 1 {
+			t.Errorf("%s is asked each %d s, for %d s", c.Name, c.StartupProbe.PeriodSeconds, patience)
+		}
 	}
 }
 

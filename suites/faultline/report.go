@@ -14,6 +14,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2/types"
 
+	"faultline/clusters"
 	"faultline/fault"
 	"faultline/reports"
 	"faultline/reports/record"
@@ -65,7 +66,7 @@ func assemble(dir rundir.Dir, started time.Time) (*record.Run, error) {
 		return nil, err
 	}
 	run.Failures = harnessFailures(suites, run.Experiments)
-	run.Skipped = skipped(suites)
+	run.Skipped = append(skipped(suites), absent()...)
 	run.NotRestored, err = notRestored(dir)
 	return run, err
 }
@@ -127,6 +128,15 @@ func skipped(suites []types.Report) []record.Skipped {
 				})
 			}
 		}
+	}
+	return all
+}
+
+// absent are the layouts that no spec can use.
+func absent() []record.Skipped {
+	var all []record.Skipped
+	for _, a := range clusters.AbsentLayouts() {
+		all = append(all, record.Skipped{Name: "every experiment on this layout", Topology: a.Name, Reason: a.Reason + " (" + a.Source + ")"})
 	}
 	return all
 }

@@ -26,7 +26,14 @@ func topologies(context.Context) error {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.1f GiB\t%s\n", t.Name, hostsText(t), orNone(disksText(t)), orNone(points),
 			float64(t.MemoryBytes())/(1<<30), t.Source)
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	fmt.Println("\nnot built:")
+	for _, a := range clusters.AbsentLayouts() {
+		fmt.Printf("%s (%s): %s\n", a.Name, a.Source, a.Reason)
+	}
+	return nil
 }
 
 func orNone(text string) string {
