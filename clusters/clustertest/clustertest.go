@@ -16,11 +16,14 @@ import (
 	"faultline/clusters/progress"
 )
 
+// liveVariable wants tests on real clusters.
+const liveVariable = "FAULTLINE_LIVE_TESTS"
+
 // Options prepares engine and images and returns the options of a cluster of
 // its own run. It skips the test unless live tests are wanted.
 func Options(t *testing.T, topology clusters.Topology) kind.Options {
 	t.Helper()
-	if os.Getenv("FAULTLINE_LIVE_TESTS") == "" {
+	if os.Getenv(liveVariable) == "" {
 		t.Skip("needs a container engine; run it with FAULTLINE_LIVE_TESTS=1")
 	}
 	p := progress.New(os.Stdout)
@@ -33,6 +36,7 @@ func Options(t *testing.T, topology clusters.Topology) kind.Options {
 		t.Fatal(err)
 	}
 	run := "t" + strings.ToLower(rand.Text()[:6])
+	remember(run, e)
 	t.Cleanup(func() {
 		if err := kind.DeleteNetwork(context.WithoutCancel(t.Context()), e, run); err != nil {
 			t.Error(err)

@@ -1,0 +1,11 @@
+package fault
+
+import (
+	"os"
+	"testing"
+
+	"faultline/clusters/clustertest"
+)
+
+// TestMain also proves that all contracts together leave nothing behind.
+func TestMain(m *testing.M) { os.Exit(clustertest.Main(m)) }
