@@ -32,8 +32,12 @@ const (
 // it gets from the others (as kubeadm does it, but without the time as a learner). A
 // static pod's manifest then says so (initial-cluster-state=existing), which etcd reads
 // only when it has no data. A service is told so by the
-// environment while it starts; its unit has to name all members. It takes another member and etcd's HTTP gateway, not the API. Healed:
-// the member votes, follows the leader and has caught up.
+// environment while it starts; its unit has to name all members. It takes another member
+// and etcd's HTTP gateway, not the API: an API server that has only this member for its
+// store is killed, because the kubelet starts a pod whose manifest has changed after it
+// has deleted the former's mirror, and waits half a minute and more for an answer of a
+// server that has lost its store, but goes on at once without a server. Healed: the member
+// votes, follows the leader and has caught up.
 func RemoveEtcdMember(c *clusters.Cluster, member clusters.Instance) Fault {
 	return onInstances(KindRemoveEtcdMember, []clusters.Instance{member}, func(ctx context.Context, i clusters.Instance, id string) (effect, error) {
 		if i.Component != clusters.Etcd {
@@ -221,6 +225,11 @@ copies() {
 ended() { pods=$(crictl pods --quiet --state Ready --name "^$1\$") && [ -z "$pods" ] && [ -z "$(copies "$2")" ]; }
 added() { look && new=$(listed --arg url "$1" '.members[] | select(.peerURLs[0] == $url) | .ID'); }
 started() { look && listed --arg url "$1" '.members[] | select(.peerURLs[0] == $url and .name and .clientURLs) | .name' > /dev/null; }
+release() {
+  for p in $(pgrep -x kube-apiserver); do
+    if tr '\0' '\n' < "/proc/$p/cmdline" 2> /dev/null | grep -q '^--etcd-servers=https://127\.0\.0\.1:'; then kill -s KILL "$p" || true; fi
+  done
+}
 add() {
   added "$1" && return
   answer=$(members add '{"peerURLs":["'"$1"'"]}' 2>&1)
@@ -253,6 +262,7 @@ if ! started "$4"; then
     cp -p "$d/manifest" "$hidden"
     sed -e '/^ *- --initial-cluster-state=/d' -e "s|^\( *- --initial-cluster\)=.*|\1=$cluster\n\1-state=existing|" "$d/manifest" > "$hidden"
     sync "$hidden"
+    release
     mv "$hidden" "$6"
   else
     systemctl set-environment ETCD_INITIAL_CLUSTER_STATE=existing

@@ -123,6 +123,10 @@ sync "$d/part"
 mv "$d/part" "$d/limits"
 (join; exec sleep 20) 9<&- >/dev/null 2>&1 &
 keeper=$!
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  grep -qx "$keeper" "$group/cgroup.procs" && break
+  sleep 0.05
+done
 [ ! -e "$swap" ] || echo 0 >"$swap"
 for more in 0 1 2 3 4 5 6 7; do
   if echo $(($(cat "$used") - $(cache) + more * 1048576)) >"$limit"; then break; fi
