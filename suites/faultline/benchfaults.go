@@ -42,6 +42,10 @@ type timedFault struct {
 // it is empty) take from the call to the proven effect, how much of that arms the undo on
 // the node, and what the bare command takes, in turn on the same cluster.
 func benchFaults(ctx context.Context) (err error) {
+	kinds, err := kindsFromEnv()
+	if err != nil {
+		return err
+	}
 	b, err := newBencher(ctx)
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func benchFaults(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.remove(ctx, c)) }()
-	timed, err := faultsFromEnv(timedFaults(b.options.Engine.Name(), c.EtcdMembers()[0]))
+	timed, err := ofKinds(timedFaults(b.options.Engine.Name(), c.EtcdMembers()[0]), kinds)
 	if err != nil {
 		return err
 	}
@@ -81,21 +85,28 @@ func etcdOnDisks() clusters.Topology {
 	return t
 }
 
-// faultsFromEnv reads FAULTS.
-func faultsFromEnv(all []timedFault) ([]timedFault, error) {
-	names := strings.Fields(os.Getenv(faultsVariable))
-	if len(names) == 0 {
+// kindsFromEnv reads FAULTS; nothing means all.
+func kindsFromEnv() ([]fault.Kind, error) {
+	var kinds []fault.Kind
+	for _, name := range strings.Fields(os.Getenv(faultsVariable)) {
+		if !slices.ContainsFunc(fault.Catalogue(), func(e fault.Entry) bool { return e.Kind == fault.Kind(name) }) {
+			return nil, fmt.Errorf("%s: unknown fault %q; make faults lists them", faultsVariable, name)
+		}
+		kinds = append(kinds, fault.Kind(name))
+	}
+	return kinds, nil
+}
+
+// ofKinds are the faults of these kinds, or all.
+func ofKinds(all []timedFault, kinds []fault.Kind) ([]timedFault, error) {
+	if kinds == nil {
 		return all, nil
 	}
 	var chosen []timedFault
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(t timedFault) bool { return string(t.fault.Kind) == name })
+	for _, kind := range kinds {
+		i := slices.IndexFunc(all, func(t timedFault) bool { return t.fault.Kind == kind })
 		if i < 0 {
-			var known []string
-			for _, t := range all {
-				known = append(known, string(t.fault.Kind))
-			}
-			return nil, fmt.Errorf("%s: no benchmark of %q; there is one of: %s", faultsVariable, name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("%s: there is no benchmark of %s, which needs more than an etcd cluster", faultsVariable, kind)
 		}
 		chosen = append(chosen, all[i])
 	}
