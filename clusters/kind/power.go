@@ -47,13 +47,21 @@ const thaw = unlessGone + `[ "$("$1" inspect --format '{{.State.Status}}' "$2")"
 
 // moveToCores gives the node $2 the cores $3. With cgroup v1 a group's cores have to
 // contain those of the groups in it: the node gets all cores for a moment, its inner
-// groups widen from the outside in and narrow from the inside out.
+// groups widen from the outside in and narrow from the inside out. A group that a booting
+// node makes meanwhile is in the way (EBUSY): the next try narrows it too.
 const moveToCores = unlessGone + `all=0-$(($(nproc --all) - 1))
-"$1" update --cpuset-cpus "$all" "$2" > /dev/null
-"$1" exec "$2" sh -c 'cd /sys/fs/cgroup/cpuset 2> /dev/null || exit 0
+move() {
+  "$1" update --cpuset-cpus "$all" "$2" > /dev/null &&
+  "$1" exec "$2" sh -c 'cd /sys/fs/cgroup/cpuset 2> /dev/null || exit 0
 find . -mindepth 1 -type d | while read -r group; do echo "$1" > "$group/cpuset.cpus"; done
-find . -mindepth 1 -depth -type d | while read -r group; do echo "$2" > "$group/cpuset.cpus"; done' sh "$all" "$3"
-"$1" update --cpuset-cpus "$3" "$2" > /dev/null
+find . -mindepth 1 -depth -type d | while read -r group; do echo "$2" > "$group/cpuset.cpus"; done' sh "$all" "$3" &&
+  "$1" update --cpuset-cpus "$3" "$2" > /dev/null
+}
+for try in 1 2 3 4 5 6 7 8 9; do
+  move "$@" 2> /dev/null && exit 0
+  sleep 0.2
+done
+move "$@"
 `
 
 // limit gives the node $2 the CPU quota $3, the memory $4, and $5 with swap. The engine
