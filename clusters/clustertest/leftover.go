@@ -35,11 +35,11 @@ const leftoverTime = 20 * time.Second
 // Main runs the tests of a package and returns the exit status, like m.Run, which is a
 // failure too when anything of the package's clusters is left on this machine: a process,
 // a rule, a mount, a loop device, a file, a container, a network or a volume.
-func Main(m *testing.M) int {
+func Main(ctx context.Context, m *testing.M) int {
 	if os.Getenv(liveVariable) == "" {
 		return m.Run()
 	}
-	volumes := danglingVolumes(context.Background())
+	volumes := danglingVolumes(ctx)
 	status := m.Run()
 	runs.Lock()
 	names, e := slices.Clone(runs.names), runs.engine
@@ -47,7 +47,7 @@ func Main(m *testing.M) int {
 	if e == nil {
 		return status // no test had a cluster
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leftoverTime)
+	ctx, cancel := context.WithTimeout(ctx, leftoverTime)
 	defer cancel()
 	err := clusters.Await(ctx, time.Second, "nothing to be left", func(ctx context.Context) error {
 		left := leftovers(ctx, e, names)

@@ -1,6 +1,7 @@
 package kind_test
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -8,4 +9,4 @@ import (
 )
 
 // TestMain also proves that all contracts together leave nothing behind.
-func TestMain(m *testing.M) { os.Exit(clustertest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(clustertest.Main(context.Background(), m)) }
