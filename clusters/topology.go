@@ -220,15 +220,20 @@ const (
 
 // MemoryBytes is what the layout needs.
 func (t Topology) MemoryBytes() uint64 {
+	return t.sum(masterMemory, workerMemory, serverMemory, copyMemory)
+}
+
+// sum adds what each member needs, and each further copy of a component on a master.
+func (t Topology) sum(master, worker, server, further uint64) uint64 {
 	var sum uint64
 	for _, m := range t.Members() {
 		switch m.Role {
 		case ControlPlane:
-			sum += masterMemory + uint64(max(0, len(t.Components(m))-len(stack)))*copyMemory
+			sum += master + uint64(max(0, len(t.Components(m))-len(stack)))*further
 		case Worker:
-			sum += workerMemory
+			sum += worker
 		default:
-			sum += serverMemory
+			sum += server
 		}
 	}
 	return sum
@@ -258,19 +263,9 @@ const (
 
 // InotifyInstances are those of root that the layout's nodes keep open.
 func (t Topology) InotifyInstances() uint64 {
-	var sum uint64
+	sum := t.sum(masterInotify, workerInotify, serverInotify, copyInotify)
 	if t.Kubernetes() {
-		sum = leaderInotify
-	}
-	for _, m := range t.Members() {
-		switch m.Role {
-		case ControlPlane:
-			sum += masterInotify + uint64(max(0, len(t.Components(m))-len(stack)))*copyInotify
-		case Worker:
-			sum += workerInotify
-		default:
-			sum += serverInotify
-		}
+		sum += leaderInotify
 	}
 	return sum
 }

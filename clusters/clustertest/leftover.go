@@ -39,7 +39,10 @@ func Main(ctx context.Context, m *testing.M) int {
 	if os.Getenv(liveVariable) == "" {
 		return m.Run()
 	}
-	volumes := danglingVolumes(ctx)
+	var volumes []string
+	if e, err := engine.Detect(ctx); err == nil { // make test has started it; else tests set one up, empty
+		volumes, _ = danglingVolumes(ctx, e)
+	}
 	status := m.Run()
 	runs.Lock()
 	names, e := slices.Clone(runs.names), runs.engine
@@ -50,8 +53,15 @@ func Main(ctx context.Context, m *testing.M) int {
 	ctx, cancel := context.WithTimeout(ctx, leftoverTime)
 	defer cancel()
 	err := clusters.Await(ctx, time.Second, "nothing to be left", func(ctx context.Context) error {
-		left := leftovers(ctx, e, names)
-		for _, v := range danglingVolumes(ctx) {
+		left, err := leftovers(ctx, e, names)
+		if err != nil {
+			return err
+		}
+		dangling, err := danglingVolumes(ctx, e)
+		if err != nil {
+			return err
+		}
+		for _, v := range dangling {
 			if !slices.Contains(volumes, v) {
 				left = append(left, "volume "+v)
 			}
@@ -69,43 +79,50 @@ func Main(ctx context.Context, m *testing.M) int {
 	return status
 }
 
-// leftovers lists what bears the name of a run.
-func leftovers(ctx context.Context, e *engine.Engine, names []string) []string {
+// leftovers lists what bears the name of a run. What cannot be listed is an error: it
+// must not pass for nothing.
+func leftovers(ctx context.Context, e *engine.Engine, names []string) ([]string, error) {
 	var left []string
 	add := func(kind string, lines []string) {
 		for _, line := range lines {
-			if slices.ContainsFunc(names, func(run string) bool { return bears(line, run) }) {
+			if bears(line, names) {
 				left = append(left, fmt.Sprintf("%s %.200s", kind, line))
 			}
 		}
 	}
-	add("container", engineLines(ctx, e, "ps", "-a", "--format", "{{.Names}}"))
-	add("network", engineLines(ctx, e, "network", "ls", "--format", "{{.Name}}"))
-	add("volume", engineLines(ctx, e, "volume", "ls", "--format", "{{.Name}} {{.Labels}}"))
+	for kind, args := range map[string][]string{
+		"container": {"ps", "-a", "--format", "{{.Names}}"},
+		"network":   {"network", "ls", "--format", "{{.Name}}"},
+		"volume":    {"volume", "ls", "--format", "{{.Name}} {{.Labels}}"},
+	} {
+		lines, err := engineLines(ctx, e, args...)
+		if err != nil {
+			return nil, err
+		}
+		add(kind, lines)
+	}
 	add("process", commandLines())
 	add("mount", fileLines("/proc/self/mounts"))
 	add("loop device", fileLines("/sys/block/loop*/loop/backing_file"))
 	add("rule", rules(ctx))
-	return append(left, switchFiles(names)...)
+	return append(left, switchFiles(names)...), nil
 }
 
-// bears says whether a text has the name of something of a run.
-func bears(text, run string) bool { return strings.Contains(text, "faultline-"+run) }
+// bears says whether a text has the name of something of one of the runs.
+func bears(text string, names []string) bool {
+	return slices.ContainsFunc(names, func(run string) bool { return strings.Contains(text, "faultline-"+run) })
+}
 
-func engineLines(ctx context.Context, e *engine.Engine, args ...string) []string {
+func engineLines(ctx context.Context, e *engine.Engine, args ...string) ([]string, error) {
 	out, err := e.Run(ctx, args...)
 	if err != nil {
-		return []string{fmt.Sprintf("cannot be listed: %v", err)}
+		return nil, fmt.Errorf("list what is left: %w", err)
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n")
+	return strings.Fields(string(out)), nil
 }
 
 // danglingVolumes are those that no container uses. Anonymous ones bear no name of a run.
-func danglingVolumes(ctx context.Context) []string {
-	e, err := engine.Detect(ctx)
-	if err != nil {
-		return nil // the tests that need one will say so
-	}
+func danglingVolumes(ctx context.Context, e *engine.Engine) ([]string, error) {
 	return engineLines(ctx, e, "volume", "ls", "--quiet", "--filter", "dangling=true")
 }
 
@@ -146,7 +163,7 @@ func switchFiles(names []string) []string {
 			continue // gone meanwhile
 		}
 		line, _ := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "cmdline"))
-		if len(line) == 0 || slices.ContainsFunc(names, func(run string) bool { return bears(string(line), run) }) {
+		if len(line) == 0 || bears(string(line), names) {
 			ours = append(ours, "file "+file)
 		}
 	}

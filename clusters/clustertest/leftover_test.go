@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,12 +21,7 @@ func TestLeftProcessesAndFilesAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := func(run string) bool {
-		for _, line := range commandLines() {
-			if bears(line, run) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(commandLines(), func(line string) bool { return bears(line, []string{run}) })
 	}
 	if !found(run) {
 		t.Error("the process is not found")
