@@ -79,6 +79,9 @@ type Power struct {
 	Freeze, Thaw []string
 	// Status prints the engine's word: running, paused, exited ...
 	Status []string
+	// Ask tells the same word without a process of its own, which takes as long to start as
+	// many a fault to land; nil where there is only Status.
+	Ask func(context.Context) (string, error)
 	// Cores, with a CPU set as last argument, moves a node that runs to those cores.
 	Cores []string
 	// Destroy ends the node for good, with everything that only it has stored.

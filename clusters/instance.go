@@ -206,18 +206,46 @@ var ErrNoProcess = errors.New("no process")
 // of the copy. It tells copies apart for those who look at processes.
 const CopyVariable = "FAULTLINE_COPY"
 
-// ListProcesses prints PID, state and start ticks of every process whose name is $1 and
-// that is the copy $2, or no copy if that is 0, and whose container has the hostname $3,
-// if that is not empty. The process's name is dropped from the line first: it may hold
-// blanks.
-const ListProcesses = `for p in $(pgrep -x "$1"); do
-  variables=$(tr '\0' '\n' < "/proc/$p/environ" 2>/dev/null)
-  copy=$(echo "$variables" | sed -n 's/^` + CopyVariable + `=//p')
-  [ "$copy" ] || copy=0
-  [ "$copy" = "$2" ] || continue
-  [ -z "$3" ] || echo "$variables" | grep -qxF "HOSTNAME=$3" || continue
-  [ -r "/proc/$p/stat" ] && sed 's/(.*)/_/' "/proc/$p/stat" | cut -d' ' -f1,3,22
-done; true`
+// ProcStatFunction is procstat, a function of a shell that sets state and start to fields 3 and 22 of
+// /proc/$1/stat, or to nothing when there is no such process. The name between the
+// parentheses may hold blanks and parentheses itself. A process of its own takes longer to
+// start than all of this, so there is none.
+const ProcStatFunction = `procstat() {
+  line=
+  read -r line 2>/dev/null <"/proc/$1/stat" || true
+  IFS=')'
+  set -- $line
+  unset IFS
+  while [ $# -gt 1 ]; do shift; done
+  set -- $1
+  state=$1
+  [ $# -lt 20 ] || shift 19
+  start=$1
+}
+`
+
+// ListProcesses prints PID, state and start ticks of every process whose name is one of
+// $1, separated by |, and that is the copy $2, or no copy if that is 0, and whose
+// container has the hostname $3, if that is not empty. It starts one process for each
+// that it finds.
+const ListProcesses = ProcStatFunction + `nl='
+'
+cd /proc
+for p in [0-9]*; do
+  name=
+  read -r name <"$p/comm" || continue
+  case "|$1|" in *"|$name|"*) ;; *) continue ;; esac
+  variables=$nl$(tr '\0' '\n' <"$p/environ")$nl
+  case "$2$variables" in
+    0*"$nl"` + CopyVariable + `=*) continue ;;
+    0* | *"$nl"` + CopyVariable + `="$2$nl"*) ;;
+    *) continue ;;
+  esac
+  case "$variables" in *"$nl"HOSTNAME="$3$nl"*) ;; *) [ -z "$3" ] || continue ;; esac
+  procstat "$p"
+  [ -z "$state" ] || echo "$p $state $start"
+done 2>/dev/null
+true`
 
 // ProcessArguments are the arguments with which ListProcesses finds the instance. A pod's
 // hostname is its name, but with the node's network it is the node's: that tells a
@@ -251,7 +279,9 @@ func (i Instance) Processes(ctx context.Context) ([]Process, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s: %w", i, ErrNoProcess)
 	}
-	slices.SortStableFunc(all, func(a, b Process) int { return cmp.Compare(a.StartTicks, b.StartTicks) })
+	slices.SortFunc(all, func(a, b Process) int {
+		return cmp.Or(cmp.Compare(a.StartTicks, b.StartTicks), cmp.Compare(a.PID, b.PID))
+	})
 	return all, nil
 }
 

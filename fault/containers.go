@@ -86,8 +86,8 @@ const containersOf = `containers() {
 `
 
 // listScript prints PID and start of what endScript ends.
-const listScript = containersOf + `for p in $(pgrep -x containerd) $(containers); do
-  start=$(sed 's/(.*)/_/' "/proc/$p/stat" 2>/dev/null | cut -d' ' -f22)
+const listScript = clusters.ProcStatFunction + containersOf + `for p in $(pgrep -x containerd) $(containers); do
+  procstat "$p"
   [ -z "$start" ] || echo "$p $start"
 done
 `
@@ -100,7 +100,9 @@ for p in $(containers); do kill -s KILL "$p" 2>/dev/null || true; done
 // leftScript prints the number of the processes, given as PIDs and starts, that are there.
 const leftScript = same + `left=0
 while [ $# -gt 0 ]; do
-  if same "$1" "$2" && ! grep -q '^State:.[ZX]' "/proc/$1/status" 2>/dev/null; then left=$((left + 1)); fi
+  if same "$1" "$2"; then
+    case "$state" in [ZX]) ;; *) left=$((left + 1)) ;; esac
+  fi
   shift 2
 done
 echo "$left"

@@ -79,10 +79,11 @@ const (
 
 // waitingScript writes to $1 and prints, after a second, the state of the process that
 // does, or "ended". One that waits goes on, and ends, after the undo.
-const waitingScript = `sh -c 'echo >"$1/.probe-$2"; rm -f "$1/.probe-$2"' sh "$1" "$(date +%N)" </dev/null >/dev/null 2>&1 &
+const waitingScript = clusters.ProcStatFunction + `sh -c 'echo >"$1/.probe-$2"; rm -f "$1/.probe-$2"' sh "$1" "$(date +%N)" </dev/null >/dev/null 2>&1 &
 writer=$!
 sleep 1
-sed 's/(.*)/_/' "/proc/$writer/stat" 2>/dev/null | cut -d' ' -f3 | grep . || echo ended
+procstat "$writer"
+if [ "$state" ]; then echo "$state"; else echo ended; fi
 `
 
 func proveStalled(ctx context.Context, n *clusters.Node) (string, error) {

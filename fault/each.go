@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 )
@@ -15,4 +16,15 @@ func each[T any](items []T, do func(n int, item T) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// both does two things at once and waits for both. When both fail, the first one's error
+// is the one that matters.
+func both(first, second func() error) error {
+	errs := make([]error, 2)
+	_ = each([]func() error{first, second}, func(n int, do func() error) error {
+		errs[n] = do()
+		return nil
+	})
+	return cmp.Or(errs...)
 }

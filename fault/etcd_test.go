@@ -38,7 +38,7 @@ func (m *memberModel) shell(_ context.Context, _ string, _ io.Reader, argv ...st
 		question = argv[len(etcdctl)+1] // after the endpoint
 	case "sh":
 		question = map[string]string{newDirectoryScript: "directory"}[argv[2]]
-		if strings.HasPrefix(argv[2], "for p in $(pgrep") {
+		if argv[2] == clusters.ListProcesses {
 			question = "processes"
 		}
 	}

@@ -153,11 +153,18 @@ func endable(ctx context.Context, n *clusters.Node) error {
 
 // statusOf asks the engine what the node does.
 func statusOf(ctx context.Context, machine, n *clusters.Node) (string, error) {
-	out, err := machine.Exec(ctx, n.Power.Status...)
+	ask := n.Power.Ask
+	if ask == nil {
+		ask = func(ctx context.Context) (string, error) {
+			out, err := machine.Exec(ctx, n.Power.Status...)
+			return strings.TrimSpace(string(out)), err
+		}
+	}
+	status, err := ask(ctx)
 	if err != nil {
 		return "", fmt.Errorf("ask what node %s does: %w", n.Name, err)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return status, nil
 }
 
 // onThisMachine arms an undo that no node can run.

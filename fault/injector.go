@@ -91,10 +91,11 @@ func (in *Injector) plan(ctx context.Context, f Fault) (*Injection, error) {
 	if err := in.reserve(i); err != nil {
 		return nil, err
 	}
-	effects, err := f.plan(ctx, i.ID)
-	if err == nil {
-		err = in.guard(ctx, i)
-	}
+	var effects []effect
+	err := both(
+		func() (err error) { effects, err = f.plan(ctx, i.ID); return err },
+		func() error { return in.guard(ctx, i) },
+	)
 	if err != nil {
 		in.release(i)
 		return nil, err

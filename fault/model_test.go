@@ -146,7 +146,7 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 	case arm:
 		ttl, err := time.ParseDuration(args[1])
 		n.dirs[args[0]] = ""
-		n.timers[args[0]] = modelTimer{now.Add(ttl), args[2:]}
+		n.timers[args[0]] = modelTimer{now.Add(ttl), decoded(args[2])}
 		return nil, err
 	case leftScript:
 		left := 0

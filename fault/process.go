@@ -98,11 +98,10 @@ func Pause(instances ...clusters.Instance) Fault {
 	return onInstances(KindPause, instances, planPause)
 }
 
-// same tells whether PID $1 is still the process that started at $2. A comm may
-// hold blanks and parentheses, so it is dropped before fields are counted. all demands
+// same tells whether PID $1 is still the process that started at $2. all demands
 // that of each pair of PID and start that it is given, and signal sends $1 to those pairs
 // that follow: the end of one process may have ended others.
-const same = `same() { [ "$(sed 's/(.*)/_/' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f22)" = "$2" ]; }
+const same = clusters.ProcStatFunction + `same() { procstat "$1"; [ "$start" = "$2" ]; }
 gone() { echo "process $1 is gone already: try again" >&2; exit 1; }
 all() { while [ $# -gt 0 ]; do same "$1" "$2" || gone "$1"; shift 2; done; }
 signal() {
@@ -172,16 +171,17 @@ systemd-run --quiet --collect --unit="$unit" --description="$unit" -- sh -c "$lo
 const releaseScript = enter + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
 ` + startAgain + leave
 
-// watchScript waits up to a second, on the node, for PID $1 that started at $2 to
+// watchScript waits for about a second, on the node, for PID $1 that started at $2 to
 // end or to stop, and prints state and start of what has the PID then, if anything.
-const watchScript = `for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  now=$(sed 's/(.*)/_/' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f3,22)
-  case "$now" in
-    [!TZX]" $2") sleep 0.05 ;;
+const watchScript = clusters.ProcStatFunction + `try=0
+while [ $((try += 1)) -le 50 ]; do
+  procstat "$1"
+  case "$state $start" in
+    [!TZX]" $2") sleep 0.01 ;;
     *) break ;;
   esac
 done
-echo "$now"
+echo "$state $start"
 `
 
 // signalOnce plans a signal that leaves nothing to undo, where somebody restarts what it
@@ -191,7 +191,12 @@ func signalOnce(signal string, landing time.Duration) planner {
 		if i.Component == clusters.Envoy && signal == "TERM" {
 			return effect{}, fmt.Errorf("%s would end its container, which nobody restarts: kill it, or switch the node off", i)
 		}
-		ps, err := running(ctx, i)
+		var ps []clusters.Process
+		var again bool
+		err := both(
+			func() (err error) { ps, err = running(ctx, i); return err },
+			func() (err error) { again, err = restarts(ctx, i); return err },
+		)
 		if err != nil {
 			return effect{}, err
 		}
@@ -201,12 +206,11 @@ func signalOnce(signal string, landing time.Duration) planner {
 			landing:   landing,
 			recovered: stays(i, isNot(ps[0])),
 		}
-		again, err := restarts(ctx, i)
 		if !again {
 			e.inject = command(downScript, append([]string{id, signal}, identity(ps)...)...)
 			e.undo = command(startScript, id, i.Unit())
 		}
-		return e, err
+		return e, nil
 	}
 }
 

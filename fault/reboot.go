@@ -48,7 +48,8 @@ func planReboot(ctx context.Context, n *clusters.Node, id string) (effect, error
 }
 
 // bootScript prints when the first process started, in ticks since this machine booted.
-const bootScript = `sed 's/(.*)/_/' /proc/1/stat | cut -d' ' -f22`
+const bootScript = clusters.ProcStatFunction + `procstat 1
+echo "$start"`
 
 // bootOf tells boots of a node apart.
 func bootOf(ctx context.Context, n *clusters.Node) (string, error) {

@@ -3,6 +3,7 @@ package fault
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -116,7 +117,28 @@ func (s sandbox) shell(ctx context.Context, _ string, in io.Reader, argv ...stri
 	for n, a := range argv {
 		translated[n] = translate.Replace(a)
 	}
+	if len(argv) > 2 && argv[2] == arm {
+		undo := decoded(argv[6])
+		for n, a := range undo {
+			undo[n] = translate.Replace(a)
+		}
+		translated[6] = coded(undo)
+	}
 	return s.run(ctx, in, translated...)
+}
+
+// decoded is what coded was given.
+func decoded(code string) []string {
+	text, err := base64.StdEncoding.DecodeString(code)
+	if err != nil {
+		panic(err)
+	}
+	const quote = "\x00" // no word of a command can hold it
+	words := strings.Split(strings.ReplaceAll(string(text), `'\''`, quote), "' '")
+	for n, word := range words {
+		words[n] = strings.ReplaceAll(strings.Trim(word, "'"), quote, "'")
+	}
+	return words
 }
 
 func (s sandbox) run(ctx context.Context, in io.Reader, argv ...string) ([]byte, error) {

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding/base64"
 	"fmt"
 	"time"
 )
@@ -15,8 +16,9 @@ import (
 // API server. Two facts of systemd matter: a timer fires up to a minute late
 // unless AccuracySec is set, and a transient unit does not survive a reboot of
 // the node. Nor does it survive a daemon-reload with a description of several lines, which
-// the command would be: systemd reads the lines back as settings. After a reboot, stopped processes and hold-down loops are gone
-// anyway, but a manifest that was moved away stays away until Undo or Recover.
+// the command would be: systemd reads the lines back as settings. After a reboot, stopped
+// processes and hold-down loops are gone anyway, but a manifest that was moved away stays
+// away until Undo or Recover.
 
 // stateDir is where the nodes keep armed faults. The scripts spell it out.
 const stateDir = "/var/lib/faultline"
@@ -43,23 +45,22 @@ rmdir /var/lib/faultline 2>/dev/null || true
 systemctl stop "faultline-undo-$1.timer" 2>/dev/null || true
 `
 
-// arm sets the timer: $1 is the fault's ID, $2 the TTL, the rest the undo. After a
-// daemon-reload, of which some faults and many installers make use, systemd 252 reads
-// newlines, dollars, quotes and semicolons of a command back wrong: the undo is coded.
+// arm sets the timer: $1 is the fault's ID, $2 the TTL, $3 the undo as coded gives it.
 const arm = enter + `mkdir -p "$d"
 unit=faultline-undo-$1
-ttl=$2
-shift 2
-undo=$(for word in "$@"; do printf '%s\n' "$word" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/' \\\\/"; done; echo)
-undo=$(printf '%s\n\n' "$undo" | base64 -w0)
-systemd-run --quiet --collect --unit="$unit" --description="$unit" --on-active="$ttl" --timer-property=AccuracySec=100ms \
-  -- sh -c "echo $undo | base64 -d | sh"
+systemd-run --quiet --collect --unit="$unit" --description="$unit" --on-active="$2" --timer-property=AccuracySec=100ms \
+  -- sh -c "echo $3 | base64 -d | sh"
 `
+
+// coded is a command such that it passes systemd unharmed. After a daemon-reload, of which
+// some faults and many installers make use, systemd 252 reads newlines, dollars, quotes
+// and semicolons of a command back wrong.
+func coded(argv []string) string { return base64.StdEncoding.EncodeToString([]byte(quoted(argv))) }
 
 // armCommands arm the undo of an effect, on its node or as the effect wants it.
 func (e effect) armCommands(ttl time.Duration) [][]string {
 	if e.arm != nil {
 		return e.arm(ttl)
 	}
-	return [][]string{command(arm, append([]string{e.id, fmt.Sprintf("%dms", ttl.Milliseconds())}, e.undo...)...)}
+	return [][]string{command(arm, e.id, fmt.Sprintf("%dms", ttl.Milliseconds()), coded(e.undo))}
 }

@@ -31,8 +31,8 @@ func newEngine(binary string) *Engine {
 			return append([]string{binary, "exec", container}, argv...)
 		},
 		frozen: func(ctx context.Context, container string) bool {
-			out, err := e.Run(ctx, "inspect", "--format", "{{.State.Status}}", container)
-			return err == nil && strings.TrimSpace(string(out)) == "paused"
+			status, err := e.Status(ctx, container)
+			return err == nil && status == "paused"
 		},
 	}
 	return e

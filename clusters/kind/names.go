@@ -82,7 +82,7 @@ func (b *boot) findBalancer(ctx context.Context, containers map[string]nodes.Nod
 
 // forwarder is the machine of kind's balancer.
 func (b *boot) forwarder(name, address string) *clusters.Node {
-	power := powerOf(b.Engine.Name(), networkName(b.Run), name, address, "")
+	power := powerOf(b.Engine, networkName(b.Run), name, address, "")
 	return &clusters.Node{
 		Name: name, Role: clusters.Balancer, Address: address, Components: []clusters.Component{clusters.Envoy}, Power: power,
 		Enter: enterOf(b.Engine.Name(), name),

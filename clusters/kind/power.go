@@ -1,7 +1,10 @@
 package kind
 
 import (
+	"context"
+
 	"faultline/clusters"
+	"faultline/clusters/engine"
 )
 
 // powerOf is how a node container is switched from this machine.
@@ -13,8 +16,10 @@ import (
 // On gives it its old address first: the engine hands out addresses in the
 // order of starting, and etcd's members know each other by address. The alias, if
 // there is one, is a name in the network's DNS.
-func powerOf(engine, network, node, address, alias string) clusters.Power {
+func powerOf(e *engine.Engine, network, node, address, alias string) clusters.Power {
+	engine := e.Name()
 	return clusters.Power{
+		Ask:     func(ctx context.Context) (string, error) { return e.Status(ctx, node) },
 		Off:     []string{engine, "kill", node},
 		On:      []string{"sh", "-c", powerOn, "faultline", engine, node, network, address, alias},
 		Freeze:  []string{engine, "pause", node},

@@ -39,8 +39,8 @@ type timedFault struct {
 }
 
 // benchFaults prints how long the faults of FAULTS (all that an etcd cluster can have, if
-// it is empty) take from the call to the proven effect, how much of that arms the undo on
-// the node, and what the bare command takes, in turn on the same cluster.
+// it is empty) take from the call to the proven effect, how much of that is each step, and
+// what the bare command takes, in turn on the same cluster.
 func benchFaults(ctx context.Context) (err error) {
 	kinds, err := kindsFromEnv()
 	if err != nil {
@@ -68,7 +68,7 @@ func benchFaults(ctx context.Context) (err error) {
 	injector := fault.NewInjector(c, journal)
 	rows, err := b.timeFaults(ctx, injector, timed)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "FAULT\tRUNS\tP50\tP99\tP50 OF ARMING\tBARE P50\tBARE P99\tP50 ABOVE BARE")
+	fmt.Fprintln(out, "FAULT\tRUNS\tP50\tP99\tPLAN\tARM\tACT\tPROVE\tBARE P50\tBARE P99\tP50 ABOVE BARE")
 	for _, r := range rows {
 		fmt.Fprintln(out, r)
 	}
@@ -176,9 +176,24 @@ func (b *bencher) timeFaults(ctx context.Context, injector *fault.Injector, time
 	return rows, nil
 }
 
+// latency is how long runs of a fault took, whole and by step.
+type latency struct {
+	whole, plan, arm, act, prove []time.Duration
+}
+
+// add counts an injection that was called for at began.
+func (l *latency) add(began time.Time, at fault.Instants) {
+	l.whole = append(l.whole, at.Landed.Sub(began))
+	l.plan = append(l.plan, at.Planned.Sub(began))
+	l.arm = append(l.arm, at.Armed.Sub(at.Planned))
+	l.act = append(l.act, at.Injected.Sub(at.Armed))
+	l.prove = append(l.prove, at.Landed.Sub(at.Injected))
+}
+
 // timeFault runs fault and bare command in turn.
 func timeFault(ctx context.Context, injector *fault.Injector, t timedFault) (string, error) {
-	var ours, arming, bare []time.Duration
+	var ours latency
+	var bare []time.Duration
 	for range faultRuns {
 		if err := awaitAgain(ctx, t.fault); err != nil {
 			return "", err
@@ -188,9 +203,7 @@ func timeFault(ctx context.Context, injector *fault.Injector, t timedFault) (str
 		if err != nil {
 			return "", err
 		}
-		ours = append(ours, time.Since(began))
-		at := i.Instants()
-		arming = append(arming, at.Armed.Sub(at.Planned))
+		ours.add(began, i.Instants())
 		if err := i.Undo(ctx); err != nil {
 			return "", err
 		}
@@ -206,13 +219,20 @@ func timeFault(ctx context.Context, injector *fault.Injector, t timedFault) (str
 		}
 		bare = append(bare, took)
 	}
-	row := fmt.Sprintf("%s\t%d\t%s\t%s\t%s", t.fault.Kind, faultRuns,
-		milliseconds(rank(ours, 50)), milliseconds(rank(ours, 99)), milliseconds(rank(arming, 50)))
-	if t.bare == nil {
-		return row + "\t-\t-\t-", nil
+	return latencyRow(t.fault.Kind, ours, bare), nil
+}
+
+// latencyRow tells medians of the steps, and what the fault takes above the bare command.
+func latencyRow(kind fault.Kind, ours latency, bare []time.Duration) string {
+	cells := []string{string(kind), strconv.Itoa(len(ours.whole)), milliseconds(rank(ours.whole, 50)), milliseconds(rank(ours.whole, 99))}
+	for _, step := range [][]time.Duration{ours.plan, ours.arm, ours.act, ours.prove} {
+		cells = append(cells, milliseconds(rank(step, 50)))
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s", row, milliseconds(rank(bare, 50)), milliseconds(rank(bare, 99)),
-		milliseconds(rank(ours, 50)-rank(bare, 50))), nil
+	if bare == nil {
+		return strings.Join(append(cells, "-", "-", "-"), "\t")
+	}
+	above := rank(ours.whole, 50) - rank(bare, 50)
+	return strings.Join(append(cells, milliseconds(rank(bare, 50)), milliseconds(rank(bare, 99)), milliseconds(above)), "\t")
 }
 
 // awaitAgain waits until the target can be broken once more.
