@@ -3,6 +3,7 @@ package kind
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -164,5 +165,21 @@ func TestIssuedCertificatesAreGoodForBothEnds(t *testing.T) {
 	pool.AddCert(other.certificate)
 	if _, err := loaded.Leaf.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err == nil {
 		t.Error("a stranger's authority was accepted")
+	}
+}
+
+func TestRefusedTooSoon(t *testing.T) {
+	for text, want := range map[string]bool{
+		`kubeadm join: cannot get Node "n2": Unauthorized`:                                                                true,
+		`kubeadm join: cannot get Node "n2": nodes "n2" is forbidden: User "system:bootstrap:abcdef" cannot get resource`: true,
+		`kubeadm join: cannot get Node "n2": connection refused`:                                                          false,
+		`kubeadm join: etcd: Unauthorized`:                                                                                false,
+	} {
+		if refusedTooSoon(errors.New(text)) != want {
+			t.Errorf("%s: want %t", text, want)
+		}
+	}
+	if refusedTooSoon(nil) {
+		t.Error("success is taken for a refusal")
 	}
 }

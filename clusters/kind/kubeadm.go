@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"text/template"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
@@ -35,9 +36,36 @@ func (b *boot) startKubernetes(ctx context.Context) error {
 	b.step.Update("kubeadm join")
 	group.Go(func() error { return b.joinMasters(ctx, first, masters[1:]) })
 	for _, n := range b.cluster.With(clusters.Worker) {
-		group.Go(func() error { return kubeadm(ctx, n, "join") })
+		group.Go(func() error { return join(ctx, n) })
 	}
 	return group.Wait()
+}
+
+// join has a node join. kind's load balancer takes a new API server for healthy before that
+// has read who may do what (/healthz leaves informer-sync out, /readyz does not), so that
+// kubeadm may be refused when it looks whether the node exists. Nothing of the
+// cluster has changed then, and kind skips the phase that would mind a second try.
+func join(ctx context.Context, n *clusters.Node) error {
+	for end := time.Now().Add(refusedTime); ; {
+		err := kubeadm(ctx, n, "join")
+		if !refusedTooSoon(err) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// refusedTime is how long new API servers may refuse what a boot asks of them.
+const refusedTime = 30 * time.Second
+
+// refusedTooSoon tells whether kubeadm ended because an API server was not ready to say yes.
+func refusedTooSoon(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "cannot get Node") &&
+		(strings.Contains(err.Error(), "Unauthorized") || strings.Contains(err.Error(), "is forbidden"))
 }
 
 // kubeadmScript keeps what kubeadm says on the node, and shows its end when it fails.
@@ -76,7 +104,7 @@ func (b *boot) joinMasters(ctx context.Context, first *clusters.Node, others []*
 			if _, err := n.ExecInput(ctx, bytes.NewReader(archive), "tar", "-x", "-C", "/etc/kubernetes"); err != nil {
 				return fmt.Errorf("copy the cluster's certificates to %s: %w", n.Name, err)
 			}
-			return kubeadm(ctx, n, "join")
+			return join(ctx, n)
 		})
 	}
 	return group.Wait()
@@ -94,11 +122,13 @@ func (b *boot) installAddons(ctx context.Context, master *clusters.Node) error {
 	}
 	script := `cat > /run/faultline-network.yaml
 export KUBECONFIG=/etc/kubernetes/admin.conf
-kubectl create -f /run/faultline-network.yaml -f /kind/manifests/default-storage.yaml`
-	if _, err := master.ExecInput(ctx, bytes.NewReader(filled), "sh", "-ec", script); err != nil {
-		return fmt.Errorf("install the pod network and the storage class: %w", err)
-	}
-	return nil
+kubectl apply --validate=false -f /run/faultline-network.yaml -f /kind/manifests/default-storage.yaml`
+	ctx, cancel := context.WithTimeout(ctx, refusedTime)
+	defer cancel()
+	return clusters.Await(ctx, time.Second, "the pod network and the storage class", func(ctx context.Context) error {
+		_, err := master.ExecInput(ctx, bytes.NewReader(filled), "sh", "-ec", script)
+		return err
+	})
 }
 
 // podSubnet is kind's.

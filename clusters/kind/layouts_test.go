@@ -3,6 +3,7 @@ package kind_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,11 +25,20 @@ func mustBecome(t *testing.T, c *clusters.Cluster) {
 	}
 }
 
-// mustNotBe wants the shape to be refused with a reason.
+// mustNotBe wants the shape to be refused with a reason, once the kubelet has done what the
+// change means.
 func mustNotBe(t *testing.T, c *clusters.Cluster, reason string) {
 	t.Helper()
-	if err := c.CheckShape(t.Context()); err == nil || !strings.Contains(err.Error(), reason) {
-		t.Errorf("got %v, want %q", err, reason)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := clusters.Await(ctx, 100*time.Millisecond, "the refusal of the shape", func(ctx context.Context) error {
+		if err := c.CheckShape(ctx); err == nil || !strings.Contains(err.Error(), reason) {
+			return errors.Join(fmt.Errorf("it is not refused because of %q", reason), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
