@@ -81,7 +81,7 @@ type Power struct {
 	Status []string
 	// Ask tells the same word without a process of its own, which takes as long to start as
 	// many a fault to land; nil where there is only Status.
-	Ask func(context.Context) (string, error)
+	Ask func(context.Context) (string, error) `json:"-"`
 	// Cores, with a CPU set as last argument, moves a node that runs to those cores.
 	Cores []string
 	// Destroy ends the node for good, with everything that only it has stored.

@@ -70,7 +70,7 @@ func planCrashLoop(ctx context.Context, i clusters.Instance, id string) (effect,
 	if !i.Static() {
 		return e, e.breakService(ctx, i, id)
 	}
-	return e, e.breakManifest(ctx, i, ps, id)
+	return e, e.breakManifest(ctx, i, ps, id, badFlag(id))
 }
 
 // badFlag is known to nobody, and in a log it stands for one fault only.
@@ -95,13 +95,13 @@ sync "$hidden"
 mv "$hidden" "$2"
 ` + hasten
 
-// breakManifest plans a bad flag for a static pod.
-func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []clusters.Process, id string) error {
+// breakManifest plans a flag for a static pod.
+func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []clusters.Process, id, flag string) error {
 	manifest, err := i.Node.Exec(ctx, "cat", i.Manifest())
 	if err != nil {
 		return fmt.Errorf("read the manifest of %s: %w", i, err)
 	}
-	broken, err := withFlag(manifest, badFlag(id))
+	broken, err := withFlag(manifest, flag)
 	if err != nil {
 		return fmt.Errorf("the manifest %s of %s: %w", i.Manifest(), i, err)
 	}

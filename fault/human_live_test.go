@@ -76,6 +76,25 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 		}
 		undoIdentity(t, c, i, server)
 	})
+	t.Run("a flag is set", func(t *testing.T) {
+		scheduler := c.Instances(clusters.Scheduler)[0]
+		command := func() string {
+			out, err := node.Exec(t.Context(), "sh", "-c", "tr '\\0' ' ' < /proc/$(pgrep -xo kube-scheduler)/cmdline")
+			if err != nil {
+				t.Error(err)
+			}
+			return string(out)
+		}
+		i := landLive(t, liveInjector(t, c), SetFlag("--leader-elect=false", scheduler))
+		if got := command(); !strings.Contains(got, " --leader-elect=false ") {
+			t.Errorf("it runs as %s", got)
+		}
+		undoIdentity(t, c, i, server)
+		if got := command(); strings.Contains(got, " --leader-elect=false ") {
+			t.Errorf("after the undo it runs as %s", got)
+		}
+		mustBeLed(t, c, clusters.Scheduler)
+	})
 	t.Run("the manifests are deleted", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), DeleteManifests(node))
 		for _, component := range components[:4] {

@@ -1,0 +1,95 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"faultline/clusters"
+)
+
+// flagged is a node with one static pod, as far as SetFlag looks at it.
+type flagged struct {
+	process, cmdline, manifest string
+	// left is what has the former process's PID.
+	left string
+}
+
+func (f flagged) shell(_ context.Context, _ string, _ io.Reader, argv ...string) ([]byte, error) {
+	switch {
+	case argv[0] == "cat" && strings.HasPrefix(argv[1], "/proc/"):
+		return []byte(strings.ReplaceAll(f.cmdline, " ", "\x00")), nil
+	case argv[0] == "cat":
+		return []byte(f.manifest), nil
+	case argv[2] == clusters.ListProcesses:
+		return []byte(f.process), nil
+	case argv[2] == watchScript:
+		return []byte(f.left), nil
+	}
+	return nil, fmt.Errorf("not to be asked: %v", argv)
+}
+
+const schedulerPod = "spec:\n  containers:\n  - name: kube-scheduler\n    command: [kube-scheduler, --leader-elect=true]\n"
+
+func TestSetFlagPlansTheFlag(t *testing.T) {
+	c := modelCluster(t, flagged{process: "17 S 99\n", cmdline: "kube-scheduler --leader-elect=true ", manifest: schedulerPod}.shell)
+	e, err := planSetFlag(t.Context(), c.Instances(clusters.Scheduler)[0], "set-flag-x-0", "--leader-elect=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if broken := e.inject[len(e.inject)-1]; !strings.Contains(broken, "- --leader-elect=true\n    - --leader-elect=false\n") {
+		t.Errorf("the manifest becomes\n%s", broken)
+	}
+}
+
+func TestSetFlagRefusesWhatMakesNoSense(t *testing.T) {
+	whole := flagged{process: "17 S 99\n", cmdline: "kube-scheduler --v=2", manifest: schedulerPod}
+	down, has := whole, whole
+	down.process, has.cmdline = "", "kube-scheduler --v=2 --v=4"
+	for name, test := range map[string]struct {
+		node      flagged
+		component clusters.Component
+		flag      string
+		want      string
+	}{
+		"no flag":           {whole, clusters.Scheduler, "v=4", "is no flag"},
+		"two words":         {whole, clusters.Scheduler, "--v 4", "is no flag"},
+		"a service":         {whole, clusters.Kubelet, "--v=4", "is no static pod"},
+		"down already":      {down, clusters.Scheduler, "--v=4", "down already"},
+		"the flag is there": {has, clusters.Scheduler, "--v=4", "has the flag --v=4 already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := modelCluster(t, test.node.shell)
+			err := SetFlag(test.flag, c.Instances(test.component)[0]).Available(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestSetFlagProvesItsEffect(t *testing.T) {
+	former := []clusters.Process{{PID: 17, StartTicks: 99, State: "S"}}
+	whole := flagged{process: "18 S 120\n", cmdline: "kube-scheduler --v=4 "}
+	without, old, none := whole, whole, whole
+	without.cmdline, old.left, none.process = "kube-scheduler --v=44 ", "S 99", ""
+	for name, test := range map[string]struct {
+		node flagged
+		want string
+	}{
+		"another process with it":    {whole, ""},
+		"another process without it": {without, "does not have the flag"},
+		"the old process":            {old, "want that process 17"},
+		"no process":                 {none, "no process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := modelCluster(t, test.node.shell)
+			_, err := proveFlag(t.Context(), c.Instances(clusters.Scheduler)[0], former, "--v=4")
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
