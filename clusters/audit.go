@@ -21,8 +21,10 @@ type Action struct {
 	SourceIP  string
 	Verb      string
 	Resource  string
-	Name      string
-	Code      int
+	// Subresource is what of the object it was about: status, binding, scale ...
+	Subresource string
+	Name        string
+	Code        int
 }
 
 // OnLease tells whether the action is about a leader lock or a node's heartbeat.
@@ -50,7 +52,7 @@ func parseActions(out []byte, since time.Time) ([]Action, error) {
 			UserAgent      string
 			SourceIPs      []string
 			Verb           string
-			ObjectRef      struct{ Resource, Name string }
+			ObjectRef      struct{ Resource, Subresource, Name string }
 			ResponseStatus struct{ Code int }
 		}
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
@@ -64,7 +66,7 @@ func parseActions(out []byte, since time.Time) ([]Action, error) {
 		}
 		actions = append(actions, Action{
 			At: e.StageTimestamp, User: e.User.Username, UserAgent: e.UserAgent, SourceIP: strings.Join(e.SourceIPs, ","),
-			Verb: e.Verb, Resource: e.ObjectRef.Resource, Name: e.ObjectRef.Name, Code: e.ResponseStatus.Code,
+			Verb: e.Verb, Resource: e.ObjectRef.Resource, Subresource: e.ObjectRef.Subresource, Name: e.ObjectRef.Name, Code: e.ResponseStatus.Code,
 		})
 	}
 	return actions, lines.Err()

@@ -15,7 +15,7 @@ func etcdLayouts() []Topology {
 	for n := 1; n <= 9; n++ {
 		all = append(all, BareEtcd(n))
 	}
-	return all
+	return append(all, BareEtcdOnTwoHosts(3, 0), BareEtcdOnTwoHosts(2, 1))
 }
 
 // withEtcd is two masters, on hosts of their own, before etcd on the given hosts.
@@ -130,5 +130,19 @@ func BareEtcd(size int) Topology {
 	return Topology{
 		Name: fmt.Sprintf("bare-etcd-%d", size), Source: "A:L39",
 		Hosts: hostEach(members(EtcdServer, size)), LoadBalancer: NoLoadBalancer,
+	}
+}
+
+// BareEtcdOnTwoHosts is three members of etcd alone, so many on each of two hosts: 2+1
+// gains nothing over 3+0 (A:L54). On the second host is also a database of its own, so
+// that there is something to lose without any member.
+func BareEtcdOnTwoHosts(first, second int) Topology {
+	return Topology{
+		Name: fmt.Sprintf("bare-etcd-%d-plus-%d", first, second), Source: "A:L54",
+		Hosts: []Host{
+			{Name: "h1", Members: members(EtcdServer, first)},
+			{Name: "h2", Members: append(members(EtcdServer, second), Member{Role: Database})},
+		},
+		LoadBalancer: NoLoadBalancer,
 	}
 }

@@ -381,15 +381,25 @@ const leadsScript = `part() { sed -n "s/^ *client-$1-data: //p" /etc/kubernetes/
 curl --silent --show-error --insecure --fail --max-time 2 --cert <(part certificate) --key <(part key) "https://127.0.0.1:$1/metrics" |
   sed -n 's/^leader_election_master_status{.*} //p'`
 
+// Leads asks an elected component's instance itself whether it believes that it leads,
+// which the lease need not bear out.
+func (i Instance) Leads(ctx context.Context) (bool, error) {
+	out, err := i.Node.Exec(ctx, "bash", "-c", leadsScript, "bash", strconv.Itoa(i.Port()))
+	if err != nil {
+		return false, fmt.Errorf("ask %s whether it leads: %w", i, err)
+	}
+	return strings.TrimSpace(string(out)) == "1", nil
+}
+
 // leading finds the leader among copies on one node, whose identities in the lease
 // differ in a random part only.
 func (is Instances) leading(ctx context.Context) (Instance, error) {
 	for _, i := range is {
-		out, err := i.Node.Exec(ctx, "bash", "-c", leadsScript, "bash", strconv.Itoa(i.Port()))
+		leads, err := i.Leads(ctx)
 		if err != nil {
-			return Instance{}, fmt.Errorf("ask %s whether it leads: %w", i, err)
+			return Instance{}, err
 		}
-		if strings.TrimSpace(string(out)) == "1" {
+		if leads {
 			return i, nil
 		}
 	}

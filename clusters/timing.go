@@ -114,16 +114,22 @@ const (
 	RenewDeadline = 10 * time.Second
 	RetryPeriod   = 2 * time.Second
 	RetryJitter   = 1.2
+	// FollowerRetry is when a follower looks at the lock again, at the latest.
+	FollowerRetry = time.Duration(float64(RetryPeriod) * (1 + RetryJitter))
 
 	etcdElectionTimeout = time.Second                     // etcd --election-timeout
 	nodeMonitorPeriod   = 5 * time.Second                 // controller manager --node-monitor-period
 	nodeLeaseRenewal    = 10 * time.Second                // a quarter of the kubelet's 40 s lease
+	nodeStatusUpdate    = 10 * time.Second                // kubelet, nodeStatusUpdateFrequency
+	runtimeGrace        = 30 * time.Second                // kubelet, maxWaitForContainerRuntime
+	runtimeCheck        = 5 * time.Second                 // kubelet, updateRuntimeUp
 	fileCheckFrequency  = 20 * time.Second                // kubelet, manifests without inotify
 	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
 	terminationGrace    = 30 * time.Second                // static pods
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
+	endpointLease       = 15 * time.Second                // API server, its endpoint's lease (DefaultEndpointReconcilerTTL)
+	endpointReconcile   = 10 * time.Second                // API server, its endpoint reconciler
 	lbProbe             = 2*2*time.Second + 3*time.Second // kind: 2 failures, 2 s apart, 3 s each at most
-	followerRetry       = time.Duration(float64(RetryPeriod) * (1 + RetryJitter))
 )
 
 func (t Timing) upper(d time.Duration) time.Duration {
@@ -160,7 +166,7 @@ func (t Timing) WatchErrorMemory() time.Duration { return time.Minute }
 // lease: it was renewed at most RetryPeriod before the fault, and a follower
 // looks again after a jittered RetryPeriod.
 func (t Timing) LeaseTakeover() Bounds {
-	return Bounds{Lower: LeaseDuration - RetryPeriod, Upper: t.upper(LeaseDuration + followerRetry + RenewDeadline/2)}
+	return Bounds{Lower: LeaseDuration - RetryPeriod, Upper: t.upper(LeaseDuration + FollowerRetry + RenewDeadline/2)}
 }
 
 // LeaseReturn bounds how long a lone instance pauses after a crash: the kubelet
@@ -168,17 +174,36 @@ func (t Timing) LeaseTakeover() Bounds {
 // watch its own old lease for a whole LeaseDuration, because it counts from
 // its own first look.
 func (t Timing) LeaseReturn() Bounds {
-	return Bounds{Lower: LeaseDuration, Upper: t.CrashLoopReturn().Upper + t.upper(LeaseDuration+followerRetry)}
+	return Bounds{Lower: LeaseDuration, Upper: t.CrashLoopReturn().Upper + t.upper(LeaseDuration+FollowerRetry)}
 }
 
 // LeaseRelease bounds a fail-over after a leader that releases its lease on exit.
 func (t Timing) LeaseRelease() Bounds {
-	return Bounds{Upper: t.upper(followerRetry + RetryPeriod)}
+	return Bounds{Upper: t.upper(FollowerRetry + RetryPeriod)}
 }
 
 // LeaderGivesUp bounds how long a leader that cannot renew goes on.
 func (t Timing) LeaderGivesUp() Bounds {
 	return Bounds{Lower: RenewDeadline - RetryPeriod, Upper: t.upper(RenewDeadline + RetryPeriod + 3*time.Second)}
+}
+
+// LeaderlessGap bounds the time without any leader after one that could not renew: it gave
+// up RenewDeadline after a try that began a RetryPeriod after its last renewal, and nobody
+// takes over before LeaseDuration.
+func (t Timing) LeaderlessGap() Bounds {
+	return Bounds{Lower: LeaseDuration - RenewDeadline - 2*RetryPeriod, Upper: t.upper(LeaseDuration - RenewDeadline + FollowerRetry + RenewDeadline/2)}
+}
+
+// DeposedLeader bounds how long a leader that was stopped while another took over goes on
+// afterwards: it tries for RenewDeadline to renew what it has lost.
+func (t Timing) DeposedLeader() Bounds {
+	return Bounds{Upper: t.upper(RenewDeadline + 2*RetryPeriod)}
+}
+
+// ServiceDropsServer bounds how long the service named kubernetes leads to a dead API
+// server: its lease has to run out, and another server to notice.
+func (t Timing) ServiceDropsServer() Bounds {
+	return Bounds{Upper: t.upper(endpointLease + endpointReconcile)}
 }
 
 // StaticPodRestart bounds the kubelet's first restart of a dead static pod
@@ -228,14 +253,69 @@ func (t Timing) NodeNotReady() Bounds {
 	return Bounds{Lower: g - nodeLeaseRenewal, Upper: t.upper(g + 2*nodeMonitorPeriod)}
 }
 
+// EndpointsGone bounds when nobody is led to a silent node's pods any more: with the node
+// they are called not ready, and every node's kube-proxy follows.
+func (t Timing) EndpointsGone() Bounds {
+	return Bounds{Upper: t.NodeNotReady().Upper + t.upper(2*time.Second)}
+}
+
+// Eviction bounds when the pods of a silent node are marked for deletion: the toleration
+// that the API server gives them counts from the taint. The taint manager lets the first
+// node through at once.
+func (t Timing) Eviction() Bounds {
+	silent, tolerated := t.NodeNotReady(), t.Profile.NodeTolerations
+	return Bounds{Lower: silent.Lower + tolerated, Upper: silent.Upper + t.upper(tolerated+nodeMonitorPeriod)}
+}
+
+// LongerThanEviction is an outage after which every pod would be evicted whose node was
+// silent for so long. It is not scaled: faults end by themselves some time.
+func (t Timing) LongerThanEviction() time.Duration {
+	return t.Profile.NodeMonitorGracePeriod + t.Profile.NodeTolerations + 2*nodeMonitorPeriod
+}
+
+// Replacement bounds how long a service is missed whose pods were all on a silent node:
+// until they are evicted, and others run.
+func (t Timing) Replacement() Bounds {
+	evicted := t.Eviction()
+	return Bounds{Lower: evicted.Lower, Upper: evicted.Upper + t.Binding().Upper}
+}
+
+// RuntimeNotReady bounds when a node without a container runtime says so: the kubelet
+// looks at its runtime every runtimeCheck, forgives it for runtimeGrace, and then tells
+// with its next status.
+func (t Timing) RuntimeNotReady() Bounds {
+	return Bounds{Lower: runtimeGrace - runtimeCheck, Upper: t.upper(runtimeGrace + runtimeCheck + nodeStatusUpdate)}
+}
+
+// AddressMoves bounds how long an address is missed whose balancer has died: keepalived's
+// backup waits for three advertisements, a second apart, and clients connect anew.
+func (t Timing) AddressMoves() Bounds { return Bounds{Upper: t.upper(3*time.Second + 3*time.Second)} }
+
+// LoadBalancerReturn bounds how soon requests pass a load balancer that is back: it starts,
+// and asks every server.
+func (t Timing) LoadBalancerReturn() Bounds { return Bounds{Upper: t.upper(lbProbe + 10*time.Second)} }
+
 // NodeReturn bounds a node's way from its container's start to Ready.
 func (t Timing) NodeReturn() Bounds { return Bounds{Upper: t.upper(120 * time.Second)} }
+
+// MastersReturn bounds how long it takes until masters that were all rebooted elect again:
+// their boot, and the lease of those who led before.
+func (t Timing) MastersReturn() Bounds {
+	return Bounds{Upper: t.NodeReturn().Upper + t.LeaseReturn().Upper}
+}
 
 // MemberReturn bounds an etcd member's way back after its process is started.
 func (t Timing) MemberReturn() Bounds { return Bounds{Upper: t.upper(60 * time.Second)} }
 
 // Binding bounds how soon waiting pods are bound once a scheduler leads.
 func (t Timing) Binding() Bounds { return Bounds{Upper: t.upper(30 * time.Second)} }
+
+// KeptConnection bounds how long a client is led to an API server that answers with errors:
+// a load balancer gives it no new connections, and leaves those that are there until the
+// kubelet has ended the server.
+func (t Timing) KeptConnection() Bounds {
+	return Bounds{Upper: t.Liveness().Upper + t.LoadBalancer().Upper}
+}
 
 // Liveness is when the kubelet has ended a container that fails its probe, at
 // the latest.

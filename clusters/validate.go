@@ -147,8 +147,8 @@ func (v *validation) control(t Topology) {
 
 // bareEtcd checks a layout without Kubernetes.
 func (v *validation) bareEtcd(t Topology) {
-	if t.Count(EtcdServer) != len(t.Members()) {
-		v.bad("no member has the role %s, so that all have to have the role %s", ControlPlane, EtcdServer)
+	if t.Count(EtcdServer)+t.Count(Database) != len(t.Members()) {
+		v.bad("no member has the role %s, so that all have to have the role %s or %s", ControlPlane, EtcdServer, Database)
 	}
 	if t.LoadBalancer != NoLoadBalancer {
 		v.bad("no API server does not go with load balancer %q", t.LoadBalancer)

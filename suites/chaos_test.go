@@ -9,12 +9,15 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	_ "faultline/suites/balancers"
 	_ "faultline/suites/components"
 	"faultline/suites/drill"
 	_ "faultline/suites/hosts"
 	_ "faultline/suites/leadership"
+	_ "faultline/suites/quorum"
 	"faultline/suites/rundir"
 	_ "faultline/suites/sabotage"
+	_ "faultline/suites/workers"
 )
 
 // TestChaos is for make chaos. A plain `go test ./...` must not start privileged

@@ -194,7 +194,7 @@ func TestEverythingIsEscaped(t *testing.T) {
 	run := fixture.Run()
 	run.ID, run.Refused, run.Failures, run.NotRestored = evil, evil, []string{evil}, []string{evil}
 	run.Environment.Kernel, run.Environment.FaultlineVersion = evil, evil
-	run.Claims[2] = record.Claim{ID: "TOPO-18", Group: evil, Statement: evil, Source: evil, Drift: evil}
+	run.Claims[2] = record.Claim{ID: "TOPO-18", Group: evil, Statement: evil, Source: evil, Drift: evil, Untested: evil}
 	e := &run.Experiments[6]
 	e.ID, e.Name, e.Topology, e.Cluster, e.Reason, e.Drift, e.Command = evil, evil, evil, evil, evil, evil, evil
 	e.Verdict = record.Broken

@@ -66,6 +66,8 @@ type Claim struct {
 	Source    string `json:"source"`
 	// Drift says how today's Kubernetes differs; empty where it does not.
 	Drift string `json:"drift,omitempty"`
+	// Untested is why no spec tests the claim; empty where one does.
+	Untested string `json:"untested,omitempty"`
 }
 
 // Verdict is what an experiment says about a claim.

@@ -1,8 +1,13 @@
 package components
 
 import (
+	"context"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -35,6 +40,25 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		RefuseWritesWithoutAMajority(On(ctx, topology))
 	})
 
+	It("takes the API server beside a lost member with it, and in time the whole node", Claims("ETCD-10"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		d.Inject(fault.Stop(lost))
+
+		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
+		Expect(d).To(MarkNotReady(lost.Node).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(KeepServing(probe.Workload))
+		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
+			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
+		}
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d.BecomesTrue("its node is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		d.Drifted("an API server talks to the member beside it only, and a master's kubelet to the API server beside it; " +
+			"connections that the load balancer had made to it stay with it until its liveness probe ends it")
+	})
+
 	It("absorbs the loss of its leader", Claims("ETCD-09"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		leader := d.Leader(clusters.Etcd)
@@ -45,6 +69,72 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		Expect(d).To(KeepServing(probe.Workload))
 	})
 })
+
+var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, SpecPriority(10), func() {
+	It("that is all dead leaves cached reads until the kubelet ends the API server, and workloads alone", Claims("ETCD-04", "ETCD-07", "ETCD-08"), func(ctx SpecContext) {
+		d := On(ctx, "single-host-minimal")
+		d.Inject(fault.HoldDown(d.EtcdMembers()...).Losing(clusters.Etcd))
+
+		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+		Expect(d).To(Lose(probe.ConsistentRead).Within(d.Timing.Noticed()))
+		Expect(d).To(KeepServing(probe.CachedRead).For(d.Timing.Liveness().Lower))
+		Expect(d).To(Lose(probe.CachedRead).As(record.Refused, record.TimedOut, record.NotReady).Within(d.Timing.Liveness()))
+		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
+			Expect(d).To(KeepServing(name))
+		}
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		d.Drifted("without any member the watch cache serves on, longer than with a minority left, until the liveness probe, which asks etcd, ends the API server")
+	})
+})
+
+var _ = Describe("etcd on hosts of its own", Topology("external-etcd"), Component(clusters.Etcd), Nightly, func() {
+	It("loses a member and no API server, and a master takes no member with it", Claims("ETCD-23"), func(ctx SpecContext) {
+		d := On(ctx, "external-etcd")
+		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		d.Then(fault.PowerOff(lost.Node))
+		Expect(d).To(Pause(probe.Ready).Within(d.Timing.EtcdElection()))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
+		d.Undo()
+		d.AwaitHealed()
+
+		master := d.With(clusters.ControlPlane)[0]
+		d.Then(fault.PowerOff(master))
+		Expect(d).To(KeepServing(probe.CachedRead).On(d.With(clusters.ControlPlane)[1:]...))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
+		for _, m := range d.EtcdMembers() {
+			Expect(d.Health(m, "readyz")).To(Equal(200), m.String())
+		}
+	})
+})
+
+var _ = Describe("An etcd for Events alone", Topology("events-etcd"), Component(clusters.Etcd), Nightly, func() {
+	It("takes the whole API with it in time", Claims("ETCD-21"), func(ctx SpecContext) {
+		d := On(ctx, "events-etcd")
+		d.Inject(fault.StopService(d.EventsMembers()...).Losing(clusters.Etcd))
+
+		Expect(d).To(Lose(probe.Ready).Within(d.Timing.Noticed()))
+		Expect(d.Attempt("write an event", writeEvent)).To(BeRefused())
+		Expect(d).To(KeepServing(probe.Write).For(d.Timing.Liveness().Lower))
+		Expect(d).To(Lose(probe.Write).As(record.Refused, record.TimedOut, record.NotReady).Within(d.Timing.Liveness()))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		d.Drifted("liveness includes the health of every store, so that the kubelet ends API servers whose etcd for Events is gone")
+	})
+})
+
+func writeEvent(ctx context.Context, c kubernetes.Interface) error {
+	event := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{GenerateName: "attempt-"},
+		InvolvedObject: corev1.ObjectReference{Kind: "Deployment", Namespace: Namespace, Name: Deployment},
+	}
+	_, err := c.CoreV1().Events(Namespace).Create(ctx, event, metav1.CreateOptions{})
+	return err
+}
 
 // RefuseWritesWithoutAMajority is the experiment of ETCD-02; sabotage runs use it too.
 func RefuseWritesWithoutAMajority(d *Drill) {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
+	"github.com/onsi/ginkgo/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 
@@ -39,17 +41,45 @@ func (d *Drill) Attempt(what string, do Request) Attempt {
 	return Attempt{d, what, err}
 }
 
-// attemptMatcher expects an attempt to be refused or accepted.
+// Afterwards takes back, when the spec is over, what it has changed by itself. Where that
+// cannot be done the cluster is not used again.
+func (d *Drill) Afterwards(do Request) {
+	ginkgo.DeferCleanup(func(spec ginkgo.SpecContext) {
+		ctx, cancel := context.WithTimeout(spec, attemptTime)
+		defer cancel()
+		client, err := d.Client(d.Front())
+		if err == nil {
+			err = do(ctx, client)
+		}
+		if err != nil {
+			bench.spoiled = "what the spec had changed could not be taken back: " + err.Error()
+		}
+	})
+}
+
+// attemptMatcher expects an attempt to end in one way.
 type attemptMatcher struct {
-	refused bool
-	attempt Attempt
+	// sentence is what is expected, around what is attempted.
+	sentence string
+	is       func(error) bool
+	attempt  Attempt
 }
 
 // BeRefused expects that nobody answered the request.
-func BeRefused() *attemptMatcher { return &attemptMatcher{refused: true} }
+func BeRefused() *attemptMatcher { return &attemptMatcher{sentence: "nobody can %s", is: unanswered} }
 
 // BeAccepted expects that the API took the request.
-func BeAccepted() *attemptMatcher { return &attemptMatcher{} }
+func BeAccepted() *attemptMatcher {
+	return &attemptMatcher{sentence: "the API lets one %s", is: func(err error) bool { return err == nil }}
+}
+
+// BeRejected expects that the API said no, for this reason.
+func BeRejected(reason string) *attemptMatcher {
+	return &attemptMatcher{sentence: "the API does not let one %s: " + reason, is: func(err error) bool {
+		var status apierrors.APIStatus
+		return errors.As(err, &status) && strings.Contains(err.Error(), reason)
+	}}
+}
 
 // Match implements Gomega's matcher.
 func (m *attemptMatcher) Match(actual any) (bool, error) {
@@ -58,10 +88,7 @@ func (m *attemptMatcher) Match(actual any) (bool, error) {
 		return false, fmt.Errorf("this matcher is about a drill.Attempt, not %T", actual)
 	}
 	m.attempt = a
-	held := (a.err == nil) != m.refused
-	if m.refused {
-		held = unanswered(a.err)
-	}
+	held := m.is(a.err)
 	a.drill.observe(record.Observation{Expected: m.expected(), Observed: m.observed(), OK: held})
 	return held, nil
 }
@@ -74,12 +101,7 @@ func unanswered(err error) bool {
 	return err != nil && !errors.As(err, &status) && (errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded))
 }
 
-func (m *attemptMatcher) expected() string {
-	if m.refused {
-		return "nobody can " + m.attempt.what
-	}
-	return "the API lets one " + m.attempt.what
-}
+func (m *attemptMatcher) expected() string { return fmt.Sprintf(m.sentence, m.attempt.what) }
 
 func (m *attemptMatcher) observed() string {
 	if m.attempt.err != nil {
@@ -100,11 +122,16 @@ func (m *attemptMatcher) NegatedFailureMessage(any) string {
 
 // StaysTrue checks a condition for as long as a promise of service is checked.
 func (d *Drill) StaysTrue(what string, condition Request) error {
+	return d.StaysTrueFor(what, keepFor, condition)
+}
+
+// StaysTrueFor checks a condition for a time.
+func (d *Drill) StaysTrueFor(what string, duration time.Duration, condition Request) error {
 	client, err := d.Client(d.Front())
 	if err != nil {
 		return err
 	}
-	for end := d.now() + keepFor; d.now() < end; {
+	for end := d.now() + duration; d.now() < end; {
 		if err = condition(d.ctx, client); err != nil {
 			break
 		}
@@ -114,7 +141,7 @@ func (d *Drill) StaysTrue(what string, condition Request) error {
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
-	return d.told(what, err)
+	return d.Told(fmt.Sprintf("for %s %s", seconds(duration), what), err)
 }
 
 // BecomesTrue waits for a condition within an upper bound.
@@ -132,11 +159,25 @@ func (d *Drill) BecomesTrue(what string, within clusters.Bounds, condition Reque
 		d.observe(record.Observation{Expected: what, Observed: "after " + seconds(took), OK: true, Seconds: floatOf(took), Upper: floatOf(within.Upper)})
 		return nil
 	}
-	return d.told(what, err)
+	return d.Told(what, err)
 }
 
-// told puts the outcome of a condition into the record.
-func (d *Drill) told(what string, err error) error {
+// Took puts a measured duration into the record, and fails where it is out of bounds.
+func (d *Drill) Took(what string, took time.Duration, within clusters.Bounds) error {
+	o := record.Observation{
+		Expected: fmt.Sprintf("%s after %s to %s", what, seconds(within.Lower), seconds(within.Upper)), Observed: "after " + seconds(took),
+		OK:      took >= within.Lower && took <= within.Upper,
+		Seconds: floatOf(took), Lower: floatOf(within.Lower), Upper: floatOf(within.Upper),
+	}
+	d.observe(o)
+	if !o.OK {
+		return fmt.Errorf("expected: %s, but it was %s", o.Expected, o.Observed)
+	}
+	return nil
+}
+
+// Told puts the outcome of a check into the record, and returns it.
+func (d *Drill) Told(what string, err error) error {
 	o := record.Observation{Expected: what, Observed: "so it is", OK: err == nil}
 	if err != nil {
 		o.Observed = err.Error()
@@ -144,4 +185,12 @@ func (d *Drill) told(what string, err error) error {
 	}
 	d.observe(o)
 	return err
+}
+
+// Unless is nil where it is as it should be, else an error with what else is known.
+func Unless(is bool, known error) error {
+	if is {
+		return nil
+	}
+	return errors.Join(errors.New("it is not so"), known)
 }

@@ -132,22 +132,29 @@ func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*cluste
 	if err != nil {
 		return nil, err
 	}
-	b.cluster, b.disturbed = c, time.Now()
-	step := b.Progress.Step("workloads on "+c.Name, 15*time.Second)
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(2*time.Minute)))
-	defer cancel()
-	b.workload, err = probe.Deploy(ctx, c, probe.WorkloadOptions{Image: b.Images.Workload})
-	if err == nil {
-		err = b.furnish(ctx, c)
+	b.cluster, b.disturbed, b.workload = c, time.Now(), nil
+	if c.Topology.Kubernetes() {
+		step := b.Progress.Step("workloads on "+c.Name, 15*time.Second)
+		err = b.equip(ctx, c)
+		step.Done(err)
 	}
 	if err == nil {
 		err = c.Remember(ctx, probe.Namespaces()...)
 	}
-	step.Done(err)
 	if err != nil {
 		b.spoiled = err.Error()
 	}
 	return c, err
+}
+
+// equip brings the workload that is probed, and what drills change.
+func (b *Bench) equip(ctx context.Context, c *clusters.Cluster) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(2*time.Minute)))
+	defer cancel()
+	if b.workload, err = probe.Deploy(ctx, c, probe.WorkloadOptions{Image: b.Images.Workload}); err != nil {
+		return err
+	}
+	return b.furnish(ctx, c)
 }
 
 // discard deletes the cluster that is up, if any.

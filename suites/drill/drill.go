@@ -28,6 +28,8 @@ type Drill struct {
 	probes     *probe.Set
 	injector   *fault.Injector
 	injections []*fault.Injection
+	// phase is the first injection of the present phase, see Then.
+	phase      int
 	experiment record.Experiment
 	clock      probe.Clock
 	options    options
@@ -60,6 +62,9 @@ func WithoutUndo(o *options) { o.sabotage.SkipUndo, o.discard = true, true }
 
 // WithLyingProbes makes every probe report success.
 func WithLyingProbes(o *options) { o.lie, o.discard = true, true }
+
+// WithMutation says that the spec changes the cluster so that an experiment has to fail.
+func WithMutation(o *options) { o.discard = true }
 
 // On starts an experiment on a cluster of the topology: as good as new, with
 // every probe green for a while. The drill ends with the spec.
@@ -169,6 +174,15 @@ func (d *Drill) Inject(f fault.Fault) {
 	bench.Progress.Printf("%s: %s landed", d.experiment.ID, f)
 }
 
+// Then injects one fault more, after checking what was promised so far. What is asserted
+// from now on is measured from this fault, and nothing earlier is promised any more.
+func (d *Drill) Then(f fault.Fault) {
+	ginkgo.GinkgoHelper()
+	d.checkPromises()
+	d.phase = len(d.injections)
+	d.Inject(f)
+}
+
 // Play injects, holds and undoes one step after another: a target that flaps, or a fault
 // that grows. Nothing of it is in effect when it returns.
 func (d *Drill) Play(steps ...fault.Step) {
@@ -177,6 +191,15 @@ func (d *Drill) Play(steps ...fault.Step) {
 	d.injections = append(d.injections, chain...)
 	d.require(err, "a step did not land")
 	bench.Progress.Printf("%s: %d steps are over", d.experiment.ID, len(steps))
+}
+
+// Hold lets a fault hold for a time, as an outage that takes long.
+func (d *Drill) Hold(duration time.Duration) {
+	ginkgo.GinkgoHelper()
+	end := d.now() + duration
+	bench.Progress.Printf("%s: the fault holds for %s", d.experiment.ID, seconds(duration))
+	await(d.ctx, func() bool { return d.now() >= end })
+	d.require(d.ctx.Err(), "interrupted")
 }
 
 // Undo takes every open fault back, after checking that what was lost stayed
@@ -188,6 +211,20 @@ func (d *Drill) Undo() {
 		gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())
 	}
 	bench.Progress.Printf("%s: undone", d.experiment.ID)
+}
+
+// UndoLast takes the latest open fault back, after checking what was promised so far.
+func (d *Drill) UndoLast() {
+	ginkgo.GinkgoHelper()
+	d.checkPromises()
+	for _, i := range slices.Backward(d.injections) {
+		if i.State() == fault.Landed {
+			gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())
+			bench.Progress.Printf("%s: %s is undone", d.experiment.ID, i.Fault)
+			return
+		}
+	}
+	fail("there is no open fault to undo")
 }
 
 // AwaitHealed waits until what was broken is proven mended.
@@ -202,13 +239,16 @@ func (d *Drill) AwaitHealed() {
 // document's as the catalogue describes it.
 func (d *Drill) Drifted(how string) { d.experiment.Drift = how }
 
-// injected is the instant just before the first fault acted: durations
+// At is an instant as the time since the experiment began.
+func (d *Drill) At(instant time.Time) time.Duration { return d.clock.At(instant) }
+
+// injected is the instant just before the first fault of this phase acted: durations
 // measured from it never come out too short.
 func (d *Drill) injected() time.Duration {
 	if len(d.injections) == 0 {
 		return 0
 	}
-	return d.clock.At(d.injections[0].Instants().Injecting)
+	return d.clock.At(d.injections[d.phase].Instants().Injecting)
 }
 
 // landed is the instant at which the last fault's effect was proven.
@@ -219,9 +259,8 @@ func (d *Drill) landed() time.Duration {
 	return d.clock.At(d.injections[len(d.injections)-1].Instants().Landed)
 }
 
-// undone is the instant of the last undo, or that of the landing for a fault
-// that is not undone.
-func (d *Drill) undone() time.Duration {
+// changed is the instant of the latest landing or undo.
+func (d *Drill) changed() time.Duration {
 	at := d.landed()
 	for _, i := range d.injections {
 		if undone := i.Instants().Undone; !undone.IsZero() {

@@ -51,6 +51,14 @@ func (e *expectation) On(nodes ...*clusters.Node) *expectation {
 	return e
 }
 
+// InCluster restricts the expectation to the pods on these nodes as vantage points.
+func (e *expectation) InCluster(nodes ...*clusters.Node) *expectation {
+	for _, n := range nodes {
+		e.vantages = append(e.vantages, probe.InCluster(n.Name))
+	}
+	return e
+}
+
 // Within bounds the measured duration on both sides.
 func (e *expectation) Within(b clusters.Bounds) *expectation {
 	e.bounds = b

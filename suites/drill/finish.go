@@ -34,7 +34,8 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 		bench.spoiled = restored.Error()
 	}
 	d.noteDisturbance()
-	d.window = probe.Window{Injected: d.injected(), Undone: d.undone(), End: d.now()}
+	d.phase = 0
+	d.window = probe.Window{Injected: d.injected(), Undone: d.changed(), End: d.now()}
 	if len(d.injections) == 0 {
 		d.window.Injected, d.window.Undone = d.window.End, d.window.End
 	}
@@ -83,8 +84,8 @@ func (d *Drill) restore(ctx context.Context) error {
 	}
 	d.observe(record.Observation{
 		Expected: "the cluster is as good as new", OK: true,
-		Observed: fmt.Sprintf("its shape was whole %s after the last undo", seconds(d.now()-d.undone())),
-		Seconds:  floatOf(d.now() - min(begun, d.undone())),
+		Observed: fmt.Sprintf("its shape was whole %s after the last undo", seconds(d.now()-d.changed())),
+		Seconds:  floatOf(d.now() - min(begun, d.changed())),
 	})
 	return nil
 }
@@ -176,7 +177,10 @@ func (d *Drill) describe() {
 	for _, t := range d.probes.Timelines() {
 		e.Probes = append(e.Probes, t.Record(d.window))
 	}
-	e.Leases, e.EtcdLeaders = d.probes.Leases().Record(d.window), d.probes.Etcd().Record(d.window)
+	e.EtcdLeaders = d.probes.Etcd().Record(d.window)
+	if d.Topology.Kubernetes() {
+		e.Leases = d.probes.Leases().Record(d.window)
+	}
 }
 
 // save writes the experiment's file, unless the drill was a sabotage run.

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
@@ -67,6 +68,15 @@ func (b *Bench) createDeployment(ctx context.Context, c kubernetes.Interface) er
 	return err
 }
 
+// ScaleTo asks for so many replicas of the drills' deployment.
+func ScaleTo(replicas int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		patch := fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)
+		_, err := c.AppsV1().Deployments(Namespace).Patch(ctx, Deployment, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		return err
+	}
+}
+
 func createReplicationController(ctx context.Context, c kubernetes.Interface) error {
 	none := int32(0)
 	labels := map[string]string{"app": Deployment + "-rc"}
@@ -85,6 +95,9 @@ func createReplicationController(ctx context.Context, c kubernetes.Interface) er
 
 // sweep deletes what attempts left: jobs, and pods that no controller owns.
 func (d *Drill) sweep(ctx context.Context) error {
+	if !d.Topology.Kubernetes() {
+		return nil
+	}
 	client, err := d.Client(d.Front())
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/reports/record"
@@ -29,15 +30,31 @@ func withRole(nodes []*clusters.Node, role clusters.Role) []*clusters.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n *clusters.Node) bool { return n.Role != role })
 }
 
-// readyNodes reads every node's Ready condition.
-func (d *Drill) readyNodes(ctx context.Context) (map[string]bool, error) {
-	client, err := d.Client(d.Front())
+// readyNodes reads every node's Ready condition, through whichever API server answers.
+func (d *Drill) readyNodes(ctx context.Context) (ready map[string]bool, err error) {
+	for _, e := range d.APIServers() {
+		if ready, err = d.readyThrough(ctx, e); err == nil {
+			return ready, nil
+		}
+	}
+	return nil, err
+}
+
+func (d *Drill) readyThrough(ctx context.Context, e clusters.Endpoint) (map[string]bool, error) {
+	client, err := d.Client(e)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	return nodeReadiness(ctx, client)
+}
+
+// answerTime is how long an API server may take to list the nodes, before another one is asked.
+const answerTime = 3 * time.Second
+
+func nodeReadiness(ctx context.Context, c kubernetes.Interface) (map[string]bool, error) {
+	list, err := c.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +65,17 @@ func (d *Drill) readyNodes(ctx context.Context) (map[string]bool, error) {
 		})
 	}
 	return ready, nil
+}
+
+// AllNodesReady fails unless the API calls every node ready.
+func AllNodesReady(ctx context.Context, c kubernetes.Interface) error {
+	ready, err := nodeReadiness(ctx, c)
+	for name, is := range ready {
+		if !is {
+			err = fmt.Errorf("node %s is not ready", name)
+		}
+	}
+	return err
 }
 
 // ReadyNodes counts the nodes that the API calls ready: the cluster's capacity.

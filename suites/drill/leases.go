@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
 	"faultline/clusters"
 	"faultline/reports/record"
 	"faultline/suites/probe"
@@ -85,6 +88,20 @@ func successor(views []probe.LeaseView, reference time.Duration) (before, after 
 		}
 	}
 	return before, after
+}
+
+// HandedOver is when the component's lease had another holder than before the fault, since
+// the experiment began; the HandOver of the same phase has waited for it.
+func (d *Drill) HandedOver(component clusters.Component) time.Duration {
+	ginkgo.GinkgoHelper()
+	_, after := successor(d.probes.Leases().Changes(component), d.injected())
+	gomega.Expect(after.Holder).NotTo(gomega.BeEmpty(), "the lease of %s has not been handed over", component)
+	return after.At
+}
+
+// Holders is how often the component's lease has changed hands since the experiment began.
+func (d *Drill) Holders(component clusters.Component) int {
+	return len(d.probes.Leases().Changes(component))
 }
 
 // Leader is the leading instance of a component; without one the experiment

@@ -23,13 +23,14 @@ const resumeProof = time.Second
 const patience = 5 * time.Second
 
 // Lose expects every request of the probe that is sent after the bound to
-// fail, from then on until the fault is undone.
+// fail, from then on until the next fault or undo. The bound counts from the latest
+// landing or, when a fault has been undone since and others are left, from that undo.
 func Lose(name probe.Name) *expectation {
 	return &expectation{verb: "lose", name: name, look: lookLost}
 }
 
 func lookLost(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
-	reference := d.landed()
+	reference := d.changed()
 	deadline := reference + e.bounds.Upper + lossProof
 	lastUp := reference
 	await(ctx, func() bool {
@@ -95,7 +96,7 @@ func (d *Drill) tolerance(t *probe.Timeline) time.Duration {
 // from the undo, or from the landing of a fault that is not undone.
 func Resume(name probe.Name) *expectation {
 	return &expectation{verb: "resume", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
-		return lookResumed(ctx, d, e, t, d.undone())
+		return lookResumed(ctx, d, e, t, d.changed())
 	}}
 }
 

@@ -5,20 +5,41 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"faultline/clusters"
 )
+
+// Placed lists the instances of a component that the scheduler has placed; there have to be
+// some.
+func (d *Drill) Placed(component clusters.Component) clusters.Instances {
+	ginkgo.GinkgoHelper()
+	all, err := d.Running(d.ctx, component)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("it runs nowhere")
+	}
+	d.require(err, "cannot find "+string(component))
+	return all
+}
 
 // StartBoundPod starts a pod that names its node, which needs no scheduler, and
 // waits until it runs.
 func (d *Drill) StartBoundPod() error {
-	name := "bound-" + d.experiment.ID
+	return d.StartPodOn(d.WorkloadNodes()[0], "bound-"+d.experiment.ID)
+}
+
+// StartPodOn starts a pod of that name, of no controller, that names its node, and waits
+// until it runs.
+func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
 	create := func(ctx context.Context, c kubernetes.Interface) error {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: corev1.PodSpec{
-				NodeName: d.WorkloadNodes()[0].Name,
+				NodeName: n.Name,
 				Containers: []corev1.Container{{
 					Name: "heartbeat", Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: []string{"heartbeat"},
 				}},
@@ -28,7 +49,7 @@ func (d *Drill) StartBoundPod() error {
 		return err
 	}
 	if a := d.Attempt("start a pod that names its node", create); a.err != nil {
-		return d.told("a pod that names its node starts", a.err)
+		return d.Told("a pod that names its node starts", a.err)
 	}
 	return d.BecomesTrue("a pod that names its node starts", d.Timing.Binding(), func(ctx context.Context, c kubernetes.Interface) error {
 		pod, err := c.CoreV1().Pods(Namespace).Get(ctx, name, metav1.GetOptions{})
@@ -37,6 +58,31 @@ func (d *Drill) StartBoundPod() error {
 		}
 		return err
 	})
+}
+
+// AwaitEviction waits until every pod of the drill on a node is marked for deletion, and
+// returns how long after the fault that was.
+func (d *Drill) AwaitEviction(n *clusters.Node) time.Duration {
+	ginkgo.GinkgoHelper()
+	client, err := d.Client(d.Front())
+	d.require(err, "no client")
+	limit := d.injected() + d.Timing.Eviction().Upper + patience - d.now()
+	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, limit))
+	defer cancel()
+	err = clusters.Await(ctx, 100*time.Millisecond, "the eviction of the pods on "+n.Name, func(ctx context.Context) error {
+		pods, err := client.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			if p.DeletionTimestamp == nil {
+				return fmt.Errorf("pod %s is not marked for deletion", p.Name)
+			}
+		}
+		return nil
+	})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return d.now() - d.injected()
 }
 
 // BindEveryPod waits until no pod waits for a scheduler.

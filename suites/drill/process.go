@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 
 	"faultline/clusters"
 	"faultline/reports/record"
@@ -19,8 +20,9 @@ type Exits struct {
 	ended map[clusters.Instance]time.Duration
 }
 
-// exitPoll is how often a node is asked whether a process is still there.
-const exitPoll = 250 * time.Millisecond
+// ExitPoll is how often a node is asked whether a process is still there: so much later
+// than it was may an end be seen.
+const ExitPoll = 250 * time.Millisecond
 
 // WatchExits notes from now on when the processes that the instances have end.
 func (d *Drill) WatchExits(instances ...clusters.Instance) *Exits {
@@ -36,7 +38,7 @@ func (d *Drill) WatchExits(instances ...clusters.Instance) *Exits {
 
 // watch ends with the process or with the spec.
 func (e *Exits) watch(d *Drill, i clusters.Instance, before clusters.Process) {
-	err := clusters.Await(d.ctx, exitPoll, "the end of "+i.String(), func(ctx context.Context) error {
+	err := clusters.Await(d.ctx, ExitPoll, "the end of "+i.String(), func(ctx context.Context) error {
 		p, err := i.Process(ctx)
 		switch {
 		case errors.Is(err, clusters.ErrNoProcess):
@@ -53,6 +55,21 @@ func (e *Exits) watch(d *Drill, i clusters.Instance, before clusters.Process) {
 		defer e.mu.Unlock()
 		e.ended[i] = d.now()
 	}
+}
+
+// Ended waits until the watched process of an instance has ended, and returns when that
+// was seen, since the experiment began.
+func (d *Drill) Ended(i clusters.Instance, exits *Exits, limit time.Duration) time.Duration {
+	ginkgo.GinkgoHelper()
+	var at time.Duration
+	var ended bool
+	end := d.now() + limit
+	await(d.ctx, func() bool {
+		at, ended = exits.of(i)
+		return ended || d.now() > end
+	})
+	gomega.Expect(ended).To(gomega.BeTrue(), "the process of %s has not ended within %s", i, limit)
+	return at
 }
 
 func (e *Exits) of(i clusters.Instance) (at time.Duration, ended bool) {

@@ -25,30 +25,45 @@ const (
 // ErrNeverWritten says that an API server shows writes that nobody attempted.
 var ErrNeverWritten = errors.New("objects exist that were never written")
 
-// Audit asks every API server itself for the ledger's objects and compares:
-// what was acknowledged has to exist in the acknowledged version, the list has
-// to be as new as the newest acknowledgement, every watch has to have delivered
-// everything. Then it deletes the objects; without an audit, Clear does that.
-//
-// It is for a ledger whose set has been stopped: writes under way would be
-// deleted with the rest. It tries until ctx ends, so that a server may still be
-// on its way back. The account is valid when the error is nil or wraps
-// ErrNeverWritten.
-func (l *Ledger) Audit(ctx context.Context, c *clusters.Cluster) (record.Audit, error) {
-	var doors []door
-	for _, e := range c.APIServers() {
-		doors = append(doors, doorTo(c, e))
-	}
-	return l.audit(ctx, doors)
+// witness is who can tell what became of a ledger's writes.
+type witness struct {
+	vantage string
+	// list lists them all, at one version.
+	list func(context.Context) (listing, error)
 }
 
-// Clear deletes the ledger's objects. That takes a cluster as long as writing them
+// Audit asks every API server itself for the ledger's objects, or every member of an
+// etcd without Kubernetes, and compares: what was acknowledged has to exist in the
+// acknowledged version, the list has to be as new as the newest acknowledgement, every
+// watch has to have delivered everything. The objects stay; Clear deletes them.
+//
+// It is for a ledger whose set has been stopped. It tries until ctx ends, so that a
+// server may still be on its way back. The account is valid when the error is nil or
+// wraps ErrNeverWritten.
+func (l *Ledger) Audit(ctx context.Context, c *clusters.Cluster) (record.Audit, error) {
+	var witnesses []witness
+	if !c.Topology.Kubernetes() {
+		for _, m := range c.EtcdMembers() {
+			witnesses = append(witnesses, store{c, m}.witness(l))
+		}
+		return l.audit(ctx, witnesses)
+	}
+	for _, e := range c.APIServers() {
+		witnesses = append(witnesses, doorTo(c, e).witness(l))
+	}
+	return l.audit(ctx, witnesses)
+}
+
+// Clear deletes the ledger's objects. That takes an API server as long as writing them
 // at full speed, several milliseconds each.
 func (l *Ledger) Clear(ctx context.Context, c *clusters.Cluster) error {
+	if !c.Topology.Kubernetes() {
+		return l.clearKeys(ctx, store{c, c.EtcdMembers()[0]})
+	}
 	return l.clear(ctx, doorTo(c, c.Front()))
 }
 
-func (l *Ledger) audit(ctx context.Context, doors []door) (record.Audit, error) {
+func (l *Ledger) audit(ctx context.Context, witnesses []witness) (record.Audit, error) {
 	account := record.Audit{
 		Attempted: l.Attempted(), Acknowledged: l.Acknowledged(), Missed: l.missed(),
 		Lost: []string{}, Backwards: []string{}, Through: []string{},
@@ -57,33 +72,40 @@ func (l *Ledger) audit(ctx context.Context, doors []door) (record.Audit, error) 
 	account.Backwards = append(account.Backwards, l.backwards...)
 	l.mu.Unlock()
 	var foreign []error
-	for _, d := range doors {
-		found, err := l.listThrough(ctx, d)
+	for _, w := range witnesses {
+		found, err := w.await(ctx)
 		if err != nil {
-			return account, fmt.Errorf("audit the writes through %s: %w", d.vantage, err)
+			return account, fmt.Errorf("audit the writes through %s: %w", w.vantage, err)
 		}
-		account.Through = append(account.Through, d.vantage)
-		if err := l.compare(d.vantage, found, &account); err != nil {
+		account.Through = append(account.Through, w.vantage)
+		if err := l.compare(w.vantage, found, &account); err != nil {
 			foreign = append(foreign, err)
 		}
 	}
 	return account, errors.Join(foreign...)
 }
 
-func (l *Ledger) listThrough(ctx context.Context, d door) (found listing, err error) {
-	c, err := d.open(auditTimeout)
-	if err != nil {
-		return listing{}, err
-	}
-	defer c.close()
-	path := "/api/v1/namespaces/" + l.namespace + "/configmaps"
+// await asks until there is an answer.
+func (w witness) await(ctx context.Context) (found listing, err error) {
 	err = clusters.Await(ctx, auditPause, "a list of the writes", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 		defer cancel()
-		found, err = listMetadata(ctx, c, path, l.selector())
+		found, err = w.list(ctx)
 		return err
 	})
 	return found, err
+}
+
+// witness lists the ledger's objects through an API server.
+func (d door) witness(l *Ledger) witness {
+	return witness{d.vantage, func(ctx context.Context) (listing, error) {
+		c, err := d.open(auditTimeout)
+		if err != nil {
+			return listing{}, err
+		}
+		defer c.close()
+		return listMetadata(ctx, c, "/api/v1/namespaces/"+l.namespace+"/configmaps", l.selector())
+	}}
 }
 
 // compare adds to the account what one API server's list says.

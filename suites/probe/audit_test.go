@@ -35,11 +35,19 @@ func written(t *testing.T) (*fakeAPI, *Ledger, []door) {
 	return api, ledger, doors
 }
 
+func witnesses(l *Ledger, doors []door) []witness {
+	var all []witness
+	for _, d := range doors {
+		all = append(all, d.witness(l))
+	}
+	return all
+}
+
 func TestAuditOfACompleteLedger(t *testing.T) {
 	api, ledger, doors := written(t)
 	// A write without an acknowledgement may exist all the same.
 	api.put(ledger.name(5))
-	got, err := ledger.audit(t.Context(), doors)
+	got, err := ledger.audit(t.Context(), witnesses(ledger, doors))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +80,7 @@ func TestAuditFindsSabotage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			api, ledger, doors := written(t)
 			test.sabotage(api, ledger)
-			got, err := ledger.audit(t.Context(), doors)
+			got, err := ledger.audit(t.Context(), witnesses(ledger, doors))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +95,7 @@ func TestAuditFindsWritesThatNobodyMade(t *testing.T) {
 	for _, number := range []int{6, 123456} {
 		api, ledger, doors := written(t)
 		api.put(ledger.name(number))
-		if _, err := ledger.audit(t.Context(), doors); !errors.Is(err, ErrNeverWritten) {
+		if _, err := ledger.audit(t.Context(), witnesses(ledger, doors)); !errors.Is(err, ErrNeverWritten) {
 			t.Errorf("with write %d the audit says %v", number, err)
 		}
 	}
@@ -97,7 +105,7 @@ func TestAuditCountsWhatAWatchMissed(t *testing.T) {
 	_, ledger, doors := written(t)
 	late := ledger.watch("n2")
 	ledger.delivered(late, ledger.name(4))
-	got, err := ledger.audit(t.Context(), doors)
+	got, err := ledger.audit(t.Context(), witnesses(ledger, doors))
 	if err != nil || got.Missed != 4 {
 		t.Errorf("missed %d (%v), want 4", got.Missed, err)
 	}
@@ -123,7 +131,7 @@ func TestAuditSaysWhichServerDoesNotAnswer(t *testing.T) {
 	doors = append(doors, doorAt("n3", freeAddress(t)))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*ms)
 	defer cancel()
-	_, err := ledger.audit(ctx, doors)
+	_, err := ledger.audit(ctx, witnesses(ledger, doors))
 	if err == nil || !strings.Contains(err.Error(), "through n3") || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("error %v", err)
 	}

@@ -142,6 +142,8 @@ func classifyError(err error) record.Way {
 // wraps nothing, or by the client in the cluster, which sends it as text.
 func classifyText(text string) record.Way {
 	switch {
+	case strings.Contains(text, "etcdserver:"):
+		return record.EtcdError
 	// An API server resets a stream so when its own time for the request is over.
 	case strings.Contains(text, "internal_error"):
 		return record.TimedOut

@@ -111,6 +111,11 @@ func TestClassifyError(t *testing.T) {
 		{errors.New("too many samples are waiting already"), record.TimedOut},
 		{errors.New("dial tcp: lookup kubernetes.default.svc on 10.96.0.10:53: no such host"), record.OtherDown},
 		{x509.UnknownAuthorityError{}, record.OtherDown},
+		// As a member of etcd answers them.
+		{errors.New("rpc error: code = Unavailable desc = etcdserver: no leader"), record.EtcdError},
+		{errors.New("rpc error: code = Unavailable desc = etcdserver: request timed out"), record.EtcdError},
+		{errors.New("rpc error: code = DeadlineExceeded desc = context deadline exceeded"), record.TimedOut},
+		{errors.New(`rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial tcp 172.18.0.2:2379: connect: connection refused"`), record.Refused},
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.err), func(t *testing.T) {

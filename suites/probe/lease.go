@@ -39,20 +39,23 @@ type Leases struct {
 // elected are the components whose locks are watched.
 var elected = []clusters.Component{clusters.Scheduler, clusters.ControllerManager}
 
-// newLeases reads the locks through all doors in turn: some API server is
-// healthy as long as there is anything to see. The reads are consistent, so
-// that no answer is older than its request.
-func newLeases(clock Clock, doors []door, timeout time.Duration) (*Leases, error) {
-	l := &Leases{clock: clock, views: map[string][]LeaseView{}, renews: map[string]time.Duration{}, stamps: map[string]string{}}
+func newLeases(clock Clock) *Leases {
+	return &Leases{clock: clock, views: map[string][]LeaseView{}, renews: map[string]time.Duration{}, stamps: map[string]string{}}
+}
+
+// through reads the locks through all the doors in turn: some API server is healthy as
+// long as there is anything to see. The reads are consistent, so that no answer is older
+// than its request.
+func (l *Leases) through(doors []door, timeout time.Duration) error {
 	for _, d := range doors {
 		c, err := d.open(timeout)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		l.callers = append(l.callers, c)
 		l.list = append(l.list, c.ask(http.MethodGet, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", serverTimeout(timeout), mediaJSON))
 	}
-	return l, nil
+	return nil
 }
 
 func (l *Leases) take(ctx context.Context) outcome {

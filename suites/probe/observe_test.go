@@ -16,10 +16,7 @@ func leaseList(holder string, transitions int) []byte {
 }
 
 func TestLeaseHistory(t *testing.T) {
-	l, err := newLeases(NewClock(), nil, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLeases(NewClock())
 	apply := func(sent time.Duration, body []byte) {
 		t.Helper()
 		if err := l.apply(sent, body); err != nil {
@@ -54,7 +51,7 @@ func TestLeaseHistory(t *testing.T) {
 }
 
 func TestLeaseWindow(t *testing.T) {
-	l, _ := newLeases(NewClock(), nil, time.Second)
+	l := newLeases(NewClock())
 	l.views["kube-scheduler"] = []LeaseView{{At: time.Second, Holder: "a"}, {At: 5 * time.Second, Holder: "b", Transitions: 1}}
 	got := l.Record(Window{Start: 3 * time.Second, End: 6 * time.Second})[0].Holds
 	want := []record.Tenure{{From: 0, To: 2, Holder: "a"}, {From: 2, To: 3, Holder: "b", Transitions: 1}}

@@ -29,8 +29,17 @@ const (
 	Service Name = "service"
 	// ServiceAPI is the API by its service name, from a pod.
 	ServiceAPI Name = "service-api"
+	// Resolve is the name of a service, asked of the cluster's DNS from a pod.
+	Resolve Name = "resolve"
 	// Ready is an API server's /readyz, sampled less often than the others.
 	Ready Name = "ready"
+
+	// Put writes a small key through a member of an etcd without Kubernetes.
+	Put Name = "put"
+	// LinearizableRead reads through such a member, which needs the majority.
+	LinearizableRead Name = "linearizable-read"
+	// SerializableRead reads what such a member has itself.
+	SerializableRead Name = "serializable-read"
 )
 
 // InCluster is the vantage point of the client that runs in a pod on a node.

@@ -87,10 +87,14 @@ type Set struct {
 func New(c *clusters.Cluster, opts Options) (*Set, error) {
 	s := newSet(opts)
 	s.cluster = c
+	s.addEtcd(c)
+	if !c.Topology.Kubernetes() {
+		s.addStore(c)
+		return s, nil
+	}
 	if err := s.addDoors(doorsOf(c)); err != nil {
 		return nil, fmt.Errorf("prepare the probes of cluster %s: %w", c.Name, err)
 	}
-	s.addEtcd(c)
 	if w := s.opts.Workload; w != nil {
 		s.addWorkload(w)
 	}
@@ -99,8 +103,9 @@ func New(c *clusters.Cluster, opts Options) (*Set, error) {
 
 func newSet(opts Options) *Set {
 	opts = opts.withDefaults()
+	clock := NewClock()
 	return &Set{
-		opts: opts, clock: NewClock(), ledger: newLedger(ledgerNamespace(opts.Namespace)), done: map[Name]*Timeline{},
+		opts: opts, clock: clock, ledger: newLedger(ledgerNamespace(opts.Namespace)), leases: newLeases(clock), done: map[Name]*Timeline{},
 	}
 }
 
@@ -188,8 +193,8 @@ func (s *Set) addTask(name Name, vantage string, work task) {
 
 // addLeases watches the leader locks. Its timeline is not among the probes':
 // through dead API servers it fails as a matter of course.
-func (s *Set) addLeases(doors []door) (err error) {
-	if s.leases, err = newLeases(s.clock, doors, s.opts.Timeout); err != nil {
+func (s *Set) addLeases(doors []door) error {
+	if err := s.leases.through(doors, s.opts.Timeout); err != nil {
 		return err
 	}
 	s.add(NewTimeline("leases", "all", leasesEvery*s.opts.Interval), s.leases.take)
@@ -210,8 +215,9 @@ func (s *Set) addWorkload(w *Deployed) {
 		s.add(s.timeline(Workload, n.Name, shared), newWebReader(n.url(HostPort), true).take)
 		s.add(s.timeline(Service, n.Name, shared), newWebReader(n.url(w.NodePort), false).take)
 		s.insides = append(s.insides, newInside(s.clock, n, s.opts.Timeout, w.Interval, map[string]*Timeline{
-			targetAPI: s.timeline(ServiceAPI, InCluster(n.Name), w.Interval),
-			targetWeb: s.timeline(Service, InCluster(n.Name), w.Interval),
+			targetAPI:  s.timeline(ServiceAPI, InCluster(n.Name), w.Interval),
+			targetWeb:  s.timeline(Service, InCluster(n.Name), w.Interval),
+			targetName: s.timeline(Resolve, InCluster(n.Name), w.Interval),
 		}))
 	}
 }
@@ -219,12 +225,14 @@ func (s *Set) addWorkload(w *Deployed) {
 // Start creates what the probes ask for and starts them all. ctx bounds the
 // preparation only; the probes run until Stop.
 func (s *Set) Start(ctx context.Context) error {
-	client, err := s.cluster.Client(s.cluster.Front())
-	if err != nil {
-		return err
-	}
-	if err := s.furnish(ctx, client); err != nil {
-		return err
+	if s.cluster.Topology.Kubernetes() {
+		client, err := s.cluster.Client(s.cluster.Front())
+		if err != nil {
+			return err
+		}
+		if err := s.furnish(ctx, client); err != nil {
+			return err
+		}
 	}
 	// The first question to etcd fetches certificates, which takes longer than a sample may.
 	for _, member := range s.cluster.EtcdMembers() {
@@ -266,6 +274,9 @@ func (s *Set) Stop() error {
 	alive := s.alive
 	s.alive = nil
 	s.halt(alive)
+	if !s.cluster.Topology.Kubernetes() {
+		return nil
+	}
 	client, err := s.cluster.Client(s.cluster.Front())
 	if err != nil {
 		return err
@@ -310,7 +321,10 @@ func (s *Set) Etcd() *EtcdLeaders { return s.etcd }
 // Timelines lists all timelines, probe by probe in the order of vantage points.
 func (s *Set) Timelines() []*Timeline {
 	all := slices.Clone(s.timelines)
-	order := []Name{Write, ConsistentRead, CachedRead, Watch, Ready, Schedule, Reconcile, ServiceAPI, Service, Workload}
+	order := []Name{
+		Write, ConsistentRead, CachedRead, Watch, Ready, Schedule, Reconcile, ServiceAPI, Service, Resolve, Workload,
+		Put, LinearizableRead, SerializableRead,
+	}
 	slices.SortStableFunc(all, func(a, b *Timeline) int {
 		return cmp.Compare(slices.Index(order, a.name), slices.Index(order, b.name))
 	})

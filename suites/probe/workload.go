@@ -29,8 +29,9 @@ const (
 
 // Names of the in-cluster client's targets.
 const (
-	targetAPI = "api"
-	targetWeb = "web"
+	targetAPI  = "api"
+	targetWeb  = "web"
+	targetName = "name"
 )
 
 // WorkloadOptions say what to deploy.
@@ -182,7 +183,8 @@ func nodeDaemonSet(opts WorkloadOptions, clusterIP string) *appsv1.DaemonSet {
 	pod := podSpec(opts.Image, "serve",
 		"-interval", opts.Interval.String(), "-timeout", opts.Timeout.String(),
 		"-target", targetAPI+"=https://kubernetes.default.svc/version",
-		"-target", targetWeb+"=http://"+net.JoinHostPort(clusterIP, "80")+"/")
+		"-target", targetWeb+"=http://"+net.JoinHostPort(clusterIP, "80")+"/",
+		"-target", targetName+"=dns:kubernetes.default.svc.cluster.local.")
 	pod.Containers[0].Ports[0].HostPort = HostPort
 	return &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Name: nodeName},

@@ -7,8 +7,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"faultline/clusters"
 	"faultline/suites/components"
 	. "faultline/suites/drill"
+	"faultline/suites/leadership"
 )
 
 var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smoke, Sabotage, SpecPriority(10), func() {
@@ -21,4 +23,18 @@ var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smo
 		Entry("the undo does nothing", Option(WithoutUndo), "it had not resumed"),
 		Entry("the probes always report success", Option(WithLyingProbes), "it still succeeded"),
 	)
+})
+
+// The system itself is changed so that a claim is not true any more:
+//
+//	claims  mutation                                  experiment that turns red
+//	LEAD    schedulers without leader election        LEAD-01, one of each acts
+//	SPLIT   schedulers without leader election        LEAD-01, one of each acts
+var _ = Describe("An experiment turns red", Topology("three-host-stacked"), Nightly, Sabotage, func() {
+	It("when all schedulers act, which is what leader election prevents", func(ctx SpecContext) {
+		d := On(ctx, "three-host-stacked", WithMutation)
+		d.Inject(leadership.WithoutElection(d, clusters.Scheduler))
+		failure := InterceptGomegaFailure(func() { leadership.OneOfEachActs(d) })
+		Expect(failure).To(MatchError(ContainSubstring("only the leading kube-scheduler acts")))
+	})
 })

@@ -48,7 +48,7 @@ func newServer() *server {
 	}
 }
 
-// targets is the repeatable flag -target name=url.
+// targets is the repeatable flag -target name=url or name=dns:host.
 type targets []target
 
 type target struct{ name, url string }
@@ -57,8 +57,8 @@ func (t *targets) String() string { return fmt.Sprint(*t) }
 
 func (t *targets) Set(value string) error {
 	name, url, ok := strings.Cut(value, "=")
-	if !ok || name == "" || !strings.HasPrefix(url, "http") {
-		return fmt.Errorf("%q is not name=url", value)
+	if !ok || name == "" || !strings.HasPrefix(url, "http") && !strings.HasPrefix(url, lookupScheme) {
+		return fmt.Errorf("%q is not name=url or name=dns:host", value)
 	}
 	*t = append(*t, target{name, url})
 	return nil
@@ -71,7 +71,7 @@ func serve(ctx context.Context, args []string) error {
 	interval := flags.Duration("interval", 50*time.Millisecond, "time between two samples of a target")
 	timeout := flags.Duration("timeout", time.Second, "longest that one sample may take")
 	var wanted targets
-	flags.Var(&wanted, "target", "name=url to sample; may be repeated")
+	flags.Var(&wanted, "target", "name=url to sample, or name=dns:host to look up; may be repeated")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -113,6 +113,12 @@ func TestSamples(t *testing.T) {
 	if s := c.sampleOnce(t.Context(), target{"none", "http://127.0.0.1:1"}); s.Status != 0 || !strings.Contains(s.Error, "refused") {
 		t.Errorf("refused: %+v", s)
 	}
+	if s := c.sampleOnce(t.Context(), target{"known", "dns:localhost"}); s.Status != http.StatusOK || s.Error != "" {
+		t.Errorf("a host that exists: %+v", s)
+	}
+	if s := c.sampleOnce(t.Context(), target{"unknown", "dns:no-such-host.invalid."}); s.Status != 0 || s.Error == "" {
+		t.Errorf("a host that does not exist: %+v", s)
+	}
 }
 
 func TestSamplingKeepsItsPace(t *testing.T) {
@@ -147,6 +153,9 @@ func TestTargetFlag(t *testing.T) {
 	}
 	if wanted[0] != (target{"api", "https://kubernetes.default.svc/readyz?a=b"}) {
 		t.Errorf("target = %+v", wanted[0])
+	}
+	if err := wanted.Set("name=dns:kubernetes.default."); err != nil || wanted[1] != (target{"name", "dns:kubernetes.default."}) {
+		t.Errorf("targets %+v, %v", wanted, err)
 	}
 	for _, bad := range []string{"api", "=http://x", "api=ftp://x"} {
 		if wanted.Set(bad) == nil {

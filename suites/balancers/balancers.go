@@ -1,0 +1,88 @@
+// Package balancers holds the specs of what stands before the API servers (A:L33, A:L34,
+// B:L20 to B:L26).
+package balancers
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	"faultline/reports/record"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+var _ = Describe("A load balancer before three masters", Topology("multi-master"), Core, SpecPriority(4), func() {
+	const topology = "multi-master"
+
+	It("leaves out a dead API server, and takes it back", Claims("LB-01"), Component(clusters.APIServer), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		lost := d.Instances(clusters.APIServer)[0]
+		d.Inject(fault.HoldDown(lost))
+
+		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
+			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.LoadBalancer()))
+		}
+		Expect(d).To(Lose(probe.CachedRead).On(lost.Node).As(record.Refused).Within(d.Timing.Noticed()))
+		Expect(d).To(KeepServing(probe.CachedRead).On(Masters(d.Nodes)[1:]...))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.CachedRead).On(lost.Node).Within(d.Timing.StaticPodReturn()))
+	})
+
+	It("is a single point of failure for clients and workers, and not for the masters", Claims("LB-02", "LB-06"), Component(clusters.Envoy), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		d.Inject(fault.HoldDown(d.Instances(clusters.Envoy)...).Losing(clusters.Envoy))
+
+		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+		Expect(d).To(KeepServing(probe.CachedRead))
+		Expect(d).To(KeepServing(probe.Workload))
+		Expect(d).To(KeepServing(probe.ServiceAPI))
+		Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(d.Timing.NodeNotReady()))
+		for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
+			Expect(d.Holders(component)).To(Equal(1), "the holders of the lease of %s", component)
+		}
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.LoadBalancerReturn()))
+		Expect(d.BecomesTrue("the workers are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+	})
+})
+
+var _ = Describe("Two load balancers with one address before three masters", Topology("multi-master-two-lbs"), Core, SpecPriority(3), func() {
+	It("leave no single point of failure", Claims("LB-07"), Component(clusters.HAProxy), func(ctx SpecContext) {
+		d := On(ctx, "multi-master-two-lbs")
+		first := d.With(clusters.Balancer)[0]
+		d.Inject(fault.PowerOff(first))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.AddressMoves()))
+		Expect(d).To(KeepServing(probe.CachedRead))
+
+		master := d.With(clusters.ControlPlane)[0]
+		d.Then(fault.PowerOff(master))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
+		Expect(d).To(Pause(probe.Schedule).Within(d.Timing.HostLossFailover()))
+		Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.HostLossFailover()))
+		Expect(d).To(MarkNotReady(master).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(KeepServing(probe.Workload))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.CachedRead).On(master).Within(d.Timing.NodeReturn()))
+	})
+})
+
+var _ = Describe("One name with the addresses of three masters, and no load balancer", Topology("multi-master-dns"), Nightly, func() {
+	It("is enough for clients that try every address", Claims("LB-04"), Component(clusters.APIServer), func(ctx SpecContext) {
+		d := On(ctx, "multi-master-dns")
+		masters := d.With(clusters.ControlPlane)
+		d.Then(fault.HoldDown(masters[0].Instances(clusters.APIServer)...))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.Noticed()))
+		d.Undo()
+		d.AwaitHealed()
+
+		d.Then(fault.PowerOff(masters[0]))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
+		d.Undo()
+		Expect(d).To(Resume(probe.CachedRead).On(masters[0]).Within(d.Timing.NodeReturn()))
+	})
+})

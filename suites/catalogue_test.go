@@ -1,0 +1,43 @@
+package suites_test
+
+import (
+	"strings"
+	"testing"
+
+	. "github.com/onsi/ginkgo/v2"
+
+	"faultline/suites/claims"
+)
+
+// Every claim is tested, or the catalogue says why not: never both, never neither. Every
+// spec has a topology and a tier, without which nobody would run it.
+func TestEveryClaimHasASpecOrAReason(t *testing.T) {
+	tested := map[string]bool{}
+	for _, spec := range PreviewSpecs("Faultline").SpecReports {
+		if spec.LeafNodeText == "" {
+			continue
+		}
+		kinds := map[string]bool{}
+		for _, label := range spec.Labels() {
+			kind, value, _ := strings.Cut(label, ":")
+			kinds[kind] = true
+			if kind == "claim" {
+				tested[value] = true
+			}
+		}
+		if !kinds["tier"] || !kinds["topology"] {
+			t.Errorf("%q has no tier or no topology: %v", spec.FullText(), spec.Labels())
+		}
+	}
+	if len(tested) == 0 {
+		t.Fatal("no spec names a claim")
+	}
+	for _, c := range claims.All() {
+		switch {
+		case tested[c.ID] && c.Untested != "":
+			t.Errorf("%s has a spec, and the catalogue says that it has none: %s", c.ID, c.Untested)
+		case !tested[c.ID] && c.Untested == "":
+			t.Errorf("%s has no spec, and the catalogue does not say why", c.ID)
+		}
+	}
+}

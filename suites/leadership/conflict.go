@@ -1,0 +1,165 @@
+package leadership
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+)
+
+// WithoutElection lets every instance of a component act, as when somebody has switched
+// leader election off.
+func WithoutElection(d *Drill, component clusters.Component) fault.Fault {
+	return fault.SetFlag("--leader-elect=false", d.Instances(component)...).Losing(component)
+}
+
+const (
+	// crowd is how many pods several schedulers place at once.
+	crowd = 50
+	// crowdLabel marks them.
+	crowdLabel = "faultline-crowd"
+	// wanted is how many replicas several controller managers look after.
+	wanted = 8
+)
+
+// Document B: Kubernetes has no measures against two leaders; it relies on converging to
+// the desired state (B:L66).
+var _ = Describe("Without leader election among three masters", Topology("three-host-stacked"), Core, SpecPriority(5), func() {
+	const topology = "three-host-stacked"
+
+	It("several schedulers act, and each pod is placed once", Claims("SPLIT-05"), Component(clusters.Scheduler), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		d.Inject(WithoutElection(d, clusters.Scheduler))
+
+		began := time.Now()
+		Expect(d.Attempt("create many pods", createCrowd)).To(BeAccepted())
+		Expect(d.BecomesTrue("each of them has a node", d.Timing.Binding(), crowdIsPlaced)).To(Succeed())
+		Expect(d).To(HaveSeveralActors(clusters.Scheduler).Since(began))
+		Expect(d.Told("no pod was placed twice", placedOnce(ctx, d, began))).To(Succeed())
+	})
+
+	It("several controller managers act, and the replicas are as many as wanted in the end", Claims("SPLIT-04"), Component(clusters.ControllerManager), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		d.Afterwards(ScaleTo(1))
+		d.Inject(WithoutElection(d, clusters.ControllerManager))
+
+		began := time.Now()
+		for _, replicas := range []int{wanted, 1, wanted} {
+			Expect(d.Attempt(fmt.Sprintf("scale to %d", replicas), ScaleTo(replicas))).To(BeAccepted())
+			Expect(d.Attempt("delete its pods", deleteReplicas)).To(BeAccepted())
+			Expect(d.StaysTrue("there are at most as many pods as all of them together want", atMost(wanted*len(d.Instances(clusters.ControllerManager))))).To(Succeed())
+		}
+		Expect(d).To(HaveSeveralActors(clusters.ControllerManager).Since(began))
+
+		d.Undo()
+		Expect(d.BecomesTrue("there are as many replicas as wanted, all ready", d.Timing.ControlPlaneReturn(), allWanted)).To(Succeed())
+	})
+})
+
+// createCrowd makes pods that nothing has to run for.
+func createCrowd(ctx context.Context, c kubernetes.Interface) error {
+	for n := range crowd {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("crowd-%d", n), Labels: map[string]string{crowdLabel: ""}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "none", Image: "none", ImagePullPolicy: corev1.PullNever}}},
+		}
+		if _, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func crowdIsPlaced(ctx context.Context, c kubernetes.Interface) error {
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: crowdLabel})
+	if err == nil && len(list.Items) != crowd {
+		err = fmt.Errorf("there are %d pods", len(list.Items))
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range list.Items {
+		if p.Spec.NodeName == "" {
+			return fmt.Errorf("pod %s has no node", p.Name)
+		}
+	}
+	return nil
+}
+
+// placedOnce fails when the API has accepted two places for one pod, by the audit logs.
+func placedOnce(ctx context.Context, d *Drill, since time.Time) error {
+	accepted, refused := map[string]int{}, 0
+	for _, n := range d.With(clusters.ControlPlane) {
+		actions, err := n.Actions(ctx, since)
+		if err != nil {
+			return err
+		}
+		for _, a := range actions {
+			switch {
+			case a.Subresource != "binding":
+			case a.Code < 300:
+				accepted[a.Name]++
+			default:
+				refused++
+			}
+		}
+	}
+	if len(accepted) < crowd {
+		return fmt.Errorf("the audit logs know of %d placed pods only", len(accepted))
+	}
+	for name, times := range accepted {
+		if times > 1 {
+			return fmt.Errorf("pod %s was placed %d times", name, times)
+		}
+	}
+	return d.Told("the API refuses a place for a pod that has one", Unless(refused > 0, fmt.Errorf("%d were refused", refused)))
+}
+
+func replicasOf(ctx context.Context, c kubernetes.Interface) (*corev1.PodList, error) {
+	return c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + Deployment})
+}
+
+func deleteReplicas(ctx context.Context, c kubernetes.Interface) error {
+	now := int64(0)
+	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: "app=" + Deployment})
+}
+
+// atMost fails when there are more replicas, whose end has not begun, than that.
+func atMost(most int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := replicasOf(ctx, c)
+		if err != nil {
+			return err
+		}
+		live := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+		if len(live) > most {
+			return fmt.Errorf("there are %d", len(live))
+		}
+		return nil
+	}
+}
+
+func allWanted(ctx context.Context, c kubernetes.Interface) error {
+	deployment, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	list, err := replicasOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	if s := deployment.Status; s.ObservedGeneration < deployment.Generation || s.ReadyReplicas != wanted || len(list.Items) != wanted {
+		return fmt.Errorf("%d of %d pods are ready", s.ReadyReplicas, len(list.Items))
+	}
+	return nil
+}

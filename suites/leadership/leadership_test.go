@@ -1,0 +1,83 @@
+package leadership
+
+import (
+	"errors"
+	"testing"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+func TestSucceeds(t *testing.T) {
+	lease := func(uid, holder string, transitions int32) *coordinationv1.Lease {
+		return &coordinationv1.Lease{
+			ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)},
+			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseTransitions: &transitions},
+		}
+	}
+	before := lease("1", "a", 4)
+	for name, c := range map[string]struct {
+		now  *coordinationv1.Lease
+		want bool
+	}{
+		"the next holder":  {lease("1", "b", 5), true},
+		"another object":   {lease("2", "b", 5), false},
+		"the same holder":  {lease("1", "a", 5), false},
+		"forgotten number": {lease("1", "b", 0), false},
+	} {
+		if err := succeeds(before, c.now); (err == nil) != c.want {
+			t.Errorf("%s: %v, want success %t", name, err, c.want)
+		}
+	}
+}
+
+func TestContend(t *testing.T) {
+	exists := apierrors.NewAlreadyExists(schema.GroupResource{}, "lock")
+	for name, c := range map[string]struct {
+		answer func(rival string) error
+		winner string
+		fails  bool
+	}{
+		"one wins": {func(rival string) error {
+			if rival == "rival-3" {
+				return nil
+			}
+			return exists
+		}, "rival-3", false},
+		"two win": {func(rival string) error {
+			if rival == "rival-3" || rival == "rival-4" {
+				return nil
+			}
+			return exists
+		}, "", true},
+		"all lose": {func(string) error { return exists }, "", true},
+		"one without an answer, and nobody wins": {func(rival string) error {
+			if rival == "rival-3" {
+				return errors.New("no answer")
+			}
+			return exists
+		}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			winner, err := contend(make([]kubernetes.Interface, 3), apierrors.IsAlreadyExists, func(_ kubernetes.Interface, rival string) error { return c.answer(rival) })
+			if winner != c.winner || (err != nil) != c.fails {
+				t.Errorf("got %q, %v", winner, err)
+			}
+		})
+	}
+}
+
+func TestIdentityPattern(t *testing.T) {
+	for identity, want := range map[string]bool{
+		"fl-1-control-plane_0f7d9e1a-3b5c-4d7e-8f90-123456789abc": true,
+		"scheduler-2": false,
+	} {
+		if identityPattern.MatchString(identity) != want {
+			t.Errorf("%s matches: %t", identity, !want)
+		}
+	}
+}

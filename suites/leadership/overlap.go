@@ -1,0 +1,61 @@
+package leadership
+
+import (
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+)
+
+// Document B: there is one leader in the store at a time, which does not mean that two
+// never both believe that they lead (B:L61 to B:L63).
+var _ = Describe("A leader among three masters", Topology("three-host-stacked"), Core, SpecPriority(5), func() {
+	const topology = "three-host-stacked"
+
+	It("stops before others may take over when it cannot renew", Claims("LEAD-10"), Component(clusters.Scheduler), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		leader := d.Leader(clusters.Scheduler)
+		exits := d.WatchExits(leader)
+		// kubeadm lets a scheduler talk to the API server of its own node only.
+		d.Inject(fault.HoldDown(leader.Node.Instances(clusters.APIServer)...))
+
+		Expect(d).To(GiveUp(leader, exits).Within(d.Timing.LeaderGivesUp()))
+		Expect(d).To(HandOver(clusters.Scheduler).Within(d.Timing.LeaseTakeover()))
+		gap := d.HandedOver(clusters.Scheduler) - d.Ended(leader, exits, 0)
+		Expect(d.Took("nobody leads until another takes over", gap, d.Timing.LeaderlessGap())).To(Succeed())
+	})
+
+	It("that was stopped for longer than its lease believes that it still leads when it goes on", Claims("SPLIT-01"), Component(clusters.ControllerManager), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		former := d.Leader(clusters.ControllerManager)
+		exits := d.WatchExits(former)
+		d.Inject(fault.Pause(former))
+		Expect(d).To(HandOver(clusters.ControllerManager).Within(d.Timing.LeaseTakeover()))
+		successor := d.Leader(clusters.ControllerManager)
+
+		thawed := time.Now()
+		d.Undo()
+		Expect(d.Told("the former leader believes that it leads while another holds the lease", both(ctx, former, successor))).To(Succeed())
+		ended := d.Ended(former, exits, d.Timing.DeposedLeader().Upper)
+		Expect(d.Took("the former leader acts beside the new one until it gives up", ended-d.At(thawed), d.Timing.DeposedLeader())).To(Succeed())
+		Expect(d.Acts(former, thawed)).To(Succeed(), "beside the new leader")
+		Expect(d).To(HaveOneActor(clusters.ControllerManager))
+	})
+})
+
+// both fails unless both say that they lead, one directly after the other.
+func both(ctx SpecContext, former, successor clusters.Instance) error {
+	old, err := former.Leads(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := successor.Leads(ctx)
+	if err != nil {
+		return err
+	}
+	return Unless(old && now, nil)
+}

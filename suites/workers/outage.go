@@ -1,0 +1,88 @@
+package workers
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+var _ = Describe("While no API server runs, workers", Topology(topology), Component(clusters.APIServer), Core, SpecPriority(4), func() {
+	It("keep their pods, and nobody evicts them afterwards", Claims("API-08"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		occupy(d, victim)
+		before := append(podsOn(ctx, d, victim), podsOn(ctx, d, other)...)
+		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+
+		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+		d.Hold(d.Timing.LongerThanEviction())
+		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
+			Expect(d).To(KeepServing(name))
+		}
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d.StaysTrueFor("the API calls the workers and their pods ready", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
+		Expect(d.Told("their pods are the same, and were not restarted", unchanged(before, append(podsOn(ctx, d, victim), podsOn(ctx, d, other)...)))).To(Succeed())
+	})
+
+	It("that restart do not bring their pods back", Claims("API-05"), Label("component:host"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		occupy(d, victim)
+		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+		d.Then(fault.Reboot(victim))
+
+		Expect(d).To(Lose(probe.Workload).On(victim).Within(d.Timing.Noticed()))
+		d.Hold(d.Timing.Binding().Upper)
+		Expect(d.Told("its kubelet runs, and none of its pods", Unless(containersRun(ctx, victim) != nil, nil))).To(Succeed())
+		Expect(d).To(KeepServing(probe.Workload).On(other))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.MastersReturn()))
+		Expect(d.BecomesTrue("all replicas run", d.Timing.NodeReturn(), allReady)).To(Succeed())
+	})
+})
+
+var _ = Describe("With one master", Topology("single-master"), Core, SpecPriority(6), func() {
+	const topology = "single-master"
+
+	It("the API goes with it, and the workers' pods run on", Claims("NODE-09"), Label("component:host"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		master := d.With(clusters.ControlPlane)[0]
+		d.Inject(fault.PowerOff(master).Losing(clusters.Components...))
+
+		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead} {
+			Expect(d).To(Lose(name).Within(d.Timing.Noticed()))
+		}
+		Expect(d).To(KeepServing(probe.Workload))
+		Expect(d).To(KeepServing(probe.Service))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.NodeReturn()))
+		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.MastersReturn()))
+	})
+
+	It("a worker that is cut off from it is given up while its pods run", Claims("NODE-09"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		occupy(d, victim)
+		d.Inject(fault.Partition([]*clusters.Node{victim}, d.With(clusters.ControlPlane)))
+
+		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
+		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+		Expect(d.Told("its own replicas run on", containersRun(ctx, victim))).To(Succeed())
+		Expect(d).To(KeepServing(probe.Workload))
+		Expect(d).To(KeepServing(probe.Write))
+		Expect(d.BecomesTrue("as many replicas as before run on "+other.Name, d.Timing.Binding(), allReady)).To(Succeed())
+
+		d.Undo()
+		Expect(d.BecomesTrue("it is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
+	})
+})

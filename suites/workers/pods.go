@@ -1,0 +1,207 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"faultline/clusters"
+	. "faultline/suites/drill"
+)
+
+const (
+	// replicas are so many that each of two workers has some.
+	replicas = 4
+	// bare is a pod that no controller owns.
+	bare = "bare"
+)
+
+// ofDeployment selects the replicas.
+var ofDeployment = metav1.ListOptions{LabelSelector: "app=" + Deployment}
+
+// workers are the two of the topology. The first is the one to lose.
+func workers(d *Drill) (victim, other *clusters.Node) {
+	all := Workers(d.Nodes)
+	return all[0], all[1]
+}
+
+// occupy puts replicas on both workers and a bare pod on the victim. The replicas are
+// taken back with the spec.
+func occupy(d *Drill, victim *clusters.Node) {
+	GinkgoHelper()
+	d.Afterwards(ScaleTo(1))
+	Expect(d.Attempt("scale a deployment", ScaleTo(replicas))).To(BeAccepted())
+	Expect(d.StartPodOn(victim, bare)).To(Succeed())
+	Expect(d.BecomesTrue("all replicas run, some of them on "+victim.Name, d.Timing.Binding(), func(ctx context.Context, c kubernetes.Interface) error {
+		if err := allReady(ctx, c); err != nil {
+			return err
+		}
+		pods, err := on(ctx, c, victim)
+		if err == nil && len(pods) < 2 {
+			err = fmt.Errorf("only %d pods are on it", len(pods))
+		}
+		return err
+	})).To(Succeed())
+}
+
+// on lists the drill's pods on a node.
+func on(ctx context.Context, c kubernetes.Interface, n *clusters.Node) ([]corev1.Pod, error) {
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+func podsOn(ctx context.Context, d *Drill, n *clusters.Node) []corev1.Pod {
+	GinkgoHelper()
+	client, err := d.Client(d.Front())
+	Expect(err).NotTo(HaveOccurred())
+	pods, err := on(ctx, client, n)
+	Expect(err).NotTo(HaveOccurred())
+	return pods
+}
+
+// unchanged fails unless they are the same pods, never restarted since.
+func unchanged(before, now []corev1.Pod) error {
+	identity := func(pods []corev1.Pod) []string {
+		var all []string
+		for _, p := range pods {
+			restarts := int32(0)
+			for _, c := range p.Status.ContainerStatuses {
+				restarts += c.RestartCount
+			}
+			all = append(all, fmt.Sprintf("%s (%s, %d restarts)", p.Name, p.UID, restarts))
+		}
+		slices.Sort(all)
+		return all
+	}
+	if was, is := identity(before), identity(now); !slices.Equal(was, is) {
+		return fmt.Errorf("they were %v and are %v", was, is)
+	}
+	return nil
+}
+
+func isTainted(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		node, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
+			return t.Key == corev1.TaintNodeUnreachable && t.Effect == corev1.TaintEffectNoExecute
+		}) {
+			return fmt.Errorf("its taints are %v", node.Spec.Taints)
+		}
+		return nil
+	}
+}
+
+func noneReady(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		pods, err := on(ctx, c, n)
+		for _, p := range pods {
+			if err == nil && isReady(p.Status.Conditions) {
+				err = fmt.Errorf("pod %s is called ready", p.Name)
+			}
+		}
+		return err
+	}
+}
+
+// stillReady fails unless the API calls the node and its pods ready.
+func stillReady(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		node, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+		}) {
+			return fmt.Errorf("node %s is not ready", n.Name)
+		}
+		pods, err := on(ctx, c, n)
+		for _, p := range pods {
+			if err == nil && !isReady(p.Status.Conditions) {
+				err = fmt.Errorf("pod %s is not ready", p.Name)
+			}
+		}
+		return err
+	}
+}
+
+func isReady(conditions []corev1.PodCondition) bool {
+	return slices.ContainsFunc(conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+func allReady(ctx context.Context, c kubernetes.Interface) error {
+	deployment, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	s := deployment.Status
+	if s.ObservedGeneration < deployment.Generation || s.ReadyReplicas != replicas || s.Replicas != replicas {
+		return fmt.Errorf("%d of %d replicas are ready, want %d", s.ReadyReplicas, s.Replicas, replicas)
+	}
+	return nil
+}
+
+func somePending(ctx context.Context, c kubernetes.Interface) error {
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, ofDeployment)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list.Items, func(p corev1.Pod) bool { return p.Spec.NodeName == "" }) {
+		return fmt.Errorf("all of %d pods have a node", len(list.Items))
+	}
+	return nil
+}
+
+// noPodTooMany fails unless the pods are the replicas, and none is on its way out.
+func noPodTooMany(ctx context.Context, c kubernetes.Interface) error {
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, ofDeployment)
+	if err == nil && len(list.Items) != replicas {
+		err = fmt.Errorf("there are %d pods", len(list.Items))
+	}
+	return err
+}
+
+// bareIsDeleted fails unless the bare pod is marked for deletion, and still there.
+func bareIsDeleted(ctx context.Context, c kubernetes.Interface) error {
+	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
+	if err == nil && (pod.DeletionTimestamp == nil || pod.Status.Phase != corev1.PodRunning) {
+		err = fmt.Errorf("it is %s, deletion %v", pod.Status.Phase, pod.DeletionTimestamp)
+	}
+	return err
+}
+
+func bareIsGone(ctx context.Context, c kubernetes.Interface) error {
+	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err == nil:
+		err = fmt.Errorf("it is %s", pod.Status.Phase)
+	}
+	return err
+}
+
+// containersRun fails unless the node's own runtime has replicas that run.
+func containersRun(ctx context.Context, n *clusters.Node) error {
+	out, err := n.Exec(ctx, "crictl", "ps", "--quiet", "--state", "running", "--label", "io.kubernetes.pod.namespace="+Namespace)
+	if err == nil && strings.TrimSpace(string(out)) == "" {
+		err = fmt.Errorf("none of them runs on %s", n.Name)
+	}
+	return err
+}

@@ -1,0 +1,109 @@
+package workers
+
+import (
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"faultline/clusters"
+	"faultline/suites/drill"
+)
+
+func pod(name, node string, change ...func(*corev1.Pod)) *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: drill.Namespace, UID: types.UID(name), Labels: map[string]string{"app": drill.Deployment}},
+		Spec:       corev1.PodSpec{NodeName: node},
+		Status: corev1.PodStatus{
+			Phase:             corev1.PodRunning,
+			Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			ContainerStatuses: []corev1.ContainerStatus{{RestartCount: 0}},
+		},
+	}
+	for _, c := range change {
+		c(p)
+	}
+	return p
+}
+
+func notReady(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse }
+
+func node(ready corev1.ConditionStatus, taints ...corev1.Taint) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "n1"},
+		Spec:       corev1.NodeSpec{Taints: taints},
+		Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}},
+	}
+}
+
+func deployment(observed int64, there, ready int32) *appsv1.Deployment {
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: drill.Deployment, Namespace: drill.Namespace, Generation: 2},
+		Status:     appsv1.DeploymentStatus{ObservedGeneration: observed, Replicas: there, ReadyReplicas: ready},
+	}
+}
+
+func TestConditions(t *testing.T) {
+	n1 := &clusters.Node{Name: "n1"}
+	unreachable := corev1.Taint{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoExecute}
+	four := []runtime.Object{pod("a", "n1"), pod("b", "n1"), pod("c", "n2"), pod("d", "n2")}
+	deleted := func(p *corev1.Pod) {
+		now := metav1.Now()
+		p.DeletionTimestamp, p.Finalizers = &now, []string{"test/kept"}
+	}
+	tests := []struct {
+		name    string
+		holds   drill.Request
+		objects []runtime.Object
+		want    bool
+	}{
+		{"tainted", isTainted(n1), []runtime.Object{node(corev1.ConditionUnknown, unreachable)}, true},
+		{"not tainted", isTainted(n1), []runtime.Object{node(corev1.ConditionUnknown)}, false},
+		{"no node to be tainted", isTainted(n1), nil, false},
+		{"none ready", noneReady(n1), []runtime.Object{pod("a", "n1", notReady)}, true},
+		{"one ready", noneReady(n1), []runtime.Object{pod("a", "n1", notReady), pod("b", "n1")}, false},
+		{"still ready", stillReady(n1), append([]runtime.Object{node(corev1.ConditionTrue)}, four[:2]...), true},
+		{"a node that is not", stillReady(n1), append([]runtime.Object{node(corev1.ConditionUnknown)}, four[:2]...), false},
+		{"a pod that is not", stillReady(n1), []runtime.Object{node(corev1.ConditionTrue), pod("a", "n1", notReady)}, false},
+		{"all ready", allReady, []runtime.Object{deployment(2, replicas, replicas)}, true},
+		{"too few", allReady, []runtime.Object{deployment(2, replicas, replicas-1)}, false},
+		{"too many", allReady, []runtime.Object{deployment(2, replicas+1, replicas)}, false},
+		{"old news", allReady, []runtime.Object{deployment(1, replicas, replicas)}, false},
+		{"some pending", somePending, []runtime.Object{pod("a", "n1"), pod("b", "")}, true},
+		{"none pending", somePending, four, false},
+		{"as many as replicas", noPodTooMany, four, true},
+		{"one too many", noPodTooMany, append([]runtime.Object{pod("e", "n1")}, four...), false},
+		{"bare and deleted", bareIsDeleted, []runtime.Object{pod(bare, "n1", deleted)}, true},
+		{"bare and kept", bareIsDeleted, []runtime.Object{pod(bare, "n1")}, false},
+		{"bare and gone, not deleted", bareIsDeleted, nil, false},
+		{"bare and gone", bareIsGone, nil, true},
+		{"bare and there", bareIsGone, []runtime.Object{pod(bare, "n1")}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if err := test.holds(t.Context(), fake.NewClientset(test.objects...)); (err == nil) != test.want {
+				t.Errorf("got %v, want success %t", err, test.want)
+			}
+		})
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	before := []corev1.Pod{*pod("a", "n1"), *pod("b", "n1")}
+	if err := unchanged(before, []corev1.Pod{*pod("b", "n1"), *pod("a", "n1")}); err != nil {
+		t.Errorf("in another order: %v", err)
+	}
+	for name, now := range map[string][]corev1.Pod{
+		"one is gone":    {*pod("a", "n1")},
+		"one restarted":  {*pod("a", "n1"), *pod("b", "n1", func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 })},
+		"one is another": {*pod("a", "n1"), *pod("b", "n1", func(p *corev1.Pod) { p.UID = "other" })},
+	} {
+		if unchanged(before, now) == nil {
+			t.Errorf("%s, and they are called the same", name)
+		}
+	}
+}

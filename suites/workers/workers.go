@@ -1,0 +1,130 @@
+// Package workers holds the specs of what the documents say about the loss of worker nodes
+// and of what runs on them (A:L36, A:L37, B:L5, B:L13).
+package workers
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+const topology = "multi-master"
+
+// shared are the probes of what no single worker carries.
+var shared = []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.Reconcile}
+
+var _ = Describe("The loss of a worker", Topology(topology), Core, SpecPriority(4), Label("component:host"), func() {
+	It("is noticed, hurts nobody else, and its pods are made anew elsewhere unless they are bare", Claims("NODE-01", "NODE-02", "NODE-03", "NODE-04"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		occupy(d, victim)
+		d.Inject(fault.PowerOff(victim))
+
+		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
+		Expect(d.BecomesTrue("it is tainted as unreachable", d.Timing.Noticed(), isTainted(victim))).To(Succeed())
+		Expect(d.BecomesTrue("none of its pods is called ready", d.Timing.Noticed(), noneReady(victim))).To(Succeed())
+		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+		Expect(d.BecomesTrue("as many replicas as before run elsewhere", d.Timing.Binding(), allReady)).To(Succeed())
+		Expect(d.StaysTrue("nobody replaces the bare pod, and its node would have to end it", bareIsDeleted)).To(Succeed())
+		for _, name := range shared {
+			Expect(d).To(KeepServing(name))
+		}
+		Expect(d).To(KeepServing(probe.Workload).On(other))
+		Expect(d.ReadyNodes()).To(Equal(len(Masters(d.Nodes)) + 1))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.NodeReturn()))
+		Expect(d.BecomesTrue("the bare pod is gone for good", d.Timing.NodeReturn(), bareIsGone)).To(Succeed())
+		Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
+		d.Drifted("a bare pod is not replaced, but since taint-based eviction it is deleted")
+	})
+
+	It("is not noticed without a controller manager", Claims("KCM-02"), Component(clusters.ControllerManager), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, _ := workers(d)
+		occupy(d, victim)
+		d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))
+		d.Inject(fault.PowerOff(victim))
+
+		Expect(d.StaysTrueFor("the API calls the dead node and its pods ready", d.Timing.NodeNotReady().Upper, stillReady(victim))).To(Succeed())
+		Expect(d).To(KeepServing(probe.Write))
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+	})
+
+	It("empties it, and without a scheduler nobody finds its pods another place", Claims("SCHED-03"), Component(clusters.Scheduler), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, _ := workers(d)
+		occupy(d, victim)
+		d.Inject(fault.PowerOff(victim))
+		d.Inject(fault.Stop(d.Instances(clusters.Scheduler)...).Losing(clusters.Scheduler))
+
+		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+		Expect(d.BecomesTrue("their replacements are made", d.Timing.Noticed(), somePending)).To(Succeed())
+		Expect(d.StaysTrue("their replacements have no node", somePending)).To(Succeed())
+
+		d.UndoLast()
+		Expect(d.BecomesTrue("all replicas run", d.Timing.ControlPlaneReturn(), allReady)).To(Succeed())
+	})
+
+	It("for a short time is ridden out", Claims("NODE-05"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		occupy(d, victim)
+		before := podsOn(ctx, d, victim)
+
+		By("stopping for less than the grace period")
+		d.Then(fault.Freeze(victim))
+		Expect(d.StaysTrueFor("nothing happens", d.Timing.NodeNotReady().Lower/2, stillReady(victim))).To(Succeed())
+		d.Undo()
+		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.Noticed()))
+
+		By("stopping until it is called not ready, and for less than its pods tolerate")
+		d.Then(fault.Freeze(victim))
+		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(KeepServing(probe.Workload).On(other))
+		d.Undo()
+		Expect(d.BecomesTrue("it is called ready again", d.Timing.NodeReturn(), stillReady(victim))).To(Succeed())
+		Expect(d.Told("its pods are the same, and were not restarted", unchanged(before, podsOn(ctx, d, victim)))).To(Succeed())
+	})
+})
+
+var _ = Describe("A worker whose", Topology(topology), Core, SpecPriority(4), func() {
+	It("kubelet is gone runs its pods beside their replacements", Claims("NODE-06"), Component(clusters.Kubelet), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, _ := workers(d)
+		occupy(d, victim)
+		d.Inject(fault.StopService(victim.Instances(clusters.Kubelet)...))
+
+		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
+		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+		Expect(d.BecomesTrue("as many replicas as before run elsewhere", d.Timing.Binding(), allReady)).To(Succeed())
+		Expect(d.Told("its own replicas run on", containersRun(ctx, victim))).To(Succeed())
+		Expect(d).To(KeepServing(probe.Workload).On(victim))
+
+		d.Undo()
+		Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
+		Expect(containersRun(ctx, victim)).NotTo(Succeed())
+		d.Drifted("pods that are taken for failed run on beside their replacements until the kubelet is back")
+	})
+
+	It("container runtime is gone cannot manage pods, which run on", Claims("NODE-08"), Component(clusters.ContainerRuntime), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, _ := workers(d)
+		occupy(d, victim)
+		before := podsOn(ctx, d, victim)
+		d.Inject(fault.StopService(victim.Instances(clusters.ContainerRuntime)...))
+
+		Expect(d).To(MarkNotReady(victim).Within(d.Timing.RuntimeNotReady()))
+		Expect(d).To(KeepServing(probe.Workload).On(victim))
+
+		d.Undo()
+		Expect(d.BecomesTrue("it is called ready again", d.Timing.NodeReturn(), stillReady(victim))).To(Succeed())
+		Expect(d.Told("its pods are the same, and were not restarted", unchanged(before, podsOn(ctx, d, victim)))).To(Succeed())
+	})
+})
