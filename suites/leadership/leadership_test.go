@@ -2,6 +2,7 @@ package leadership
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 func TestSucceeds(t *testing.T) {
@@ -79,5 +81,14 @@ func TestIdentityPattern(t *testing.T) {
 		if identityPattern.MatchString(identity) != want {
 			t.Errorf("%s matches: %t", identity, !want)
 		}
+	}
+}
+
+// A store without versions accepts every change: that is what the contest has to find.
+func TestContestFindsTwoWinners(t *testing.T) {
+	client := fake.NewClientset()
+	err := contest(t.Context(), []kubernetes.Interface{client, client}, "test", contests)
+	if err == nil || !strings.Contains(err.Error(), "were all told that they won") {
+		t.Errorf("got %v", err)
 	}
 }
