@@ -329,6 +329,8 @@ changed() {
 # rebuild needs, only late by itself.
 free() {
   rm -rf "$(top)"/.fill-* "$(top)/.inodes"
+  # Else a device that fails next would bring the files back.
+  sync -f "$(top)" || true
   if mirrored; then btrfs balance start -dusage=0 "$(top)" >/dev/null || true; fi
 }
 
