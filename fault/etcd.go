@@ -72,9 +72,9 @@ func lookAtMember(ctx context.Context, i clusters.Instance) (storeMember, error)
 	if err != nil {
 		return storeMember{}, err
 	}
-	argv, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/cmdline", ps[0].PID))
+	argv, err := commandLine(ctx, i, ps[0])
 	if err != nil {
-		return storeMember{}, fmt.Errorf("read how %s was started: %w", i, err)
+		return storeMember{}, err
 	}
 	// Without a majority a member still tells what it knows.
 	out, err := askMember(ctx, i, "member", "list", "--consistency=s", "--write-out=json")
@@ -85,17 +85,17 @@ func lookAtMember(ctx context.Context, i clusters.Instance) (storeMember, error)
 	if err != nil {
 		return m, fmt.Errorf("ask %s for the members: %w", i, err)
 	}
-	m.Instance, m.flags = i, parseFlags(string(argv))
+	m.Instance, m.flags = i, parseFlags(argv)
 	if m.flags["data-dir"] == "" {
 		return m, fmt.Errorf("%s was not started with --data-dir, so that it is unknown where its data is", i)
 	}
 	return m, nil
 }
 
-// parseFlags reads --name=value from a command line as the kernel keeps it.
-func parseFlags(cmdline string) map[string]string {
+// parseFlags reads --name=value from a command line.
+func parseFlags(argv []string) map[string]string {
 	flags := map[string]string{}
-	for arg := range strings.SplitSeq(cmdline, "\x00") {
+	for _, arg := range argv {
 		if name, value, ok := strings.Cut(arg, "="); ok {
 			flags[strings.TrimLeft(name, "-")] = value
 		}

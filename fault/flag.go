@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -58,11 +57,8 @@ func planSetFlag(ctx context.Context, i clusters.Instance, id, flag string) (eff
 
 // hasFlag tells whether the process was started with the flag.
 func hasFlag(ctx context.Context, i clusters.Instance, p clusters.Process, flag string) (bool, error) {
-	out, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/cmdline", p.PID))
-	if err != nil {
-		return false, fmt.Errorf("read the command line of %s: %w", i, err)
-	}
-	return slices.ContainsFunc(bytes.Split(out, []byte{0}), func(word []byte) bool { return string(word) == flag }), nil
+	argv, err := commandLine(ctx, i, p)
+	return slices.Contains(argv, flag), err
 }
 
 func proveFlag(ctx context.Context, i clusters.Instance, former []clusters.Process, flag string) (string, error) {

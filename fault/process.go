@@ -283,6 +283,15 @@ func running(ctx context.Context, i clusters.Instance) ([]clusters.Process, erro
 	return ps, err
 }
 
+// commandLine is how a process of the instance was started, word by word.
+func commandLine(ctx context.Context, i clusters.Instance, p clusters.Process) ([]string, error) {
+	out, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/cmdline", p.PID))
+	if err != nil {
+		return nil, fmt.Errorf("read how %s was started: %w", i, err)
+	}
+	return strings.Split(string(out), "\x00"), nil
+}
+
 // identity tells processes to the scripts: a PID alone may be used again.
 func identity(ps []clusters.Process) []string {
 	var pairs []string

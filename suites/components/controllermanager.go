@@ -81,7 +81,7 @@ func hasIdentity(ctx context.Context, c kubernetes.Interface) error {
 func podInShortNamespace(ctx context.Context, c kubernetes.Interface) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "attempt-"},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "none", Image: "none", ImagePullPolicy: corev1.PullNever}}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{IdleContainer()}},
 	}
 	_, err := c.CoreV1().Pods(shortNamespace).Create(ctx, pod, metav1.CreateOptions{})
 	return err
@@ -132,7 +132,7 @@ func createJob(ctx context.Context, c kubernetes.Interface) error {
 		ObjectMeta: metav1.ObjectMeta{Name: job},
 		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 			RestartPolicy: corev1.RestartPolicyNever,
-			Containers:    []corev1.Container{{Name: "none", Image: "none", ImagePullPolicy: corev1.PullNever}},
+			Containers:    []corev1.Container{IdleContainer()},
 		}}},
 	}
 	_, err := c.BatchV1().Jobs(Namespace).Create(ctx, j, metav1.CreateOptions{})

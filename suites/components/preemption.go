@@ -40,7 +40,7 @@ var _ = Describe("Without a scheduler", Topology("single-host-minimal"), Compone
 
 		d.Undo()
 		Expect(d.BecomesTrue("the more urgent pod has the seat", clusters.Bounds{Upper: d.Timing.StaticPodReturn().Upper + d.Timing.Binding().Upper}, hasNode("second"))).To(Succeed())
-		Expect(d.BecomesTrue("the first is gone", d.Timing.Binding(), isGone("first"))).To(Succeed())
+		Expect(d.BecomesTrue("the first is gone", d.Timing.Binding(), PodGone("first"))).To(Succeed())
 	})
 })
 
@@ -73,15 +73,14 @@ func patchSeats(ctx context.Context, c kubernetes.Interface, n *clusters.Node, s
 func seated(name, priority string) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		one := corev1.ResourceList{seat: resource.MustParse("1")}
+		container := IdleContainer()
+		container.Resources = corev1.ResourceRequirements{Requests: one, Limits: one}
 		none := int64(0)
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: corev1.PodSpec{
 				PriorityClassName: priority, TerminationGracePeriodSeconds: &none,
-				Containers: []corev1.Container{{
-					Name: "none", Image: "none", ImagePullPolicy: corev1.PullNever,
-					Resources: corev1.ResourceRequirements{Requests: one, Limits: one},
-				}},
+				Containers: []corev1.Container{container},
 			},
 		}
 		_, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{})
@@ -114,14 +113,4 @@ func keepsSeat(ctx context.Context, c kubernetes.Interface) error {
 			first.DeletionTimestamp, second.Spec.NodeName, second.Status.NominatedNodeName)
 	}
 	return nil
-}
-
-func isGone(name string) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
-		if err == nil && len(list.Items) > 0 {
-			err = fmt.Errorf("pod %s is there", name)
-		}
-		return err
-	}
 }

@@ -71,51 +71,6 @@ func (e *actorExpectation) judge(d *Drill, component clusters.Component, leader 
 	return nil
 }
 
-// severalExpectation is a matcher on a drill: more than one instance acts.
-type severalExpectation struct {
-	component clusters.Component
-	since     time.Time
-	problem   string
-}
-
-// HaveSeveralActors expects that more than one instance of a component has changed
-// something, locks excepted, by the audit logs of all API servers.
-func HaveSeveralActors(component clusters.Component) *severalExpectation {
-	return &severalExpectation{component: component}
-}
-
-// Since sets from when on.
-func (e *severalExpectation) Since(since time.Time) *severalExpectation {
-	e.since = since
-	return e
-}
-
-// Match implements Gomega's matcher.
-func (e *severalExpectation) Match(actual any) (bool, error) {
-	d, ok := actual.(*Drill)
-	if !ok {
-		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
-	}
-	acted, err := d.actors(e.component, e.since)
-	if err != nil {
-		return false, err
-	}
-	o := record.Observation{
-		Expected: fmt.Sprintf("more than one %s acts", e.component), Observed: actorsText(acted), OK: len(acted) > 1,
-	}
-	d.observe(o)
-	e.problem = o.Expected + ", but: " + o.Observed
-	return o.OK, nil
-}
-
-// FailureMessage implements Gomega's matcher.
-func (e *severalExpectation) FailureMessage(any) string { return "expected that " + e.problem }
-
-// NegatedFailureMessage implements Gomega's matcher.
-func (e *severalExpectation) NegatedFailureMessage(any) string {
-	return fmt.Sprintf("expected that only one %s acts", e.component)
-}
-
 // actors counts by node what instances of a component changed, locks excepted.
 // kubeadm lets every scheduler and controller manager talk to the API server
 // of its own node, so the source address names the instance.
@@ -138,13 +93,21 @@ func (d *Drill) actors(component clusters.Component, since time.Time) (map[strin
 // Acts fails unless an instance has changed something since an instant, locks excepted, by
 // the audit logs.
 func (d *Drill) Acts(i clusters.Instance, since time.Time) error {
-	acted, err := d.actors(i.Component, since)
+	return d.acted(i.Component, since, i.String()+" changes things", func(acted map[string]int) bool { return acted[i.Node.Name] > 0 })
+}
+
+// SeveralAct fails unless more than one instance of a component has.
+func (d *Drill) SeveralAct(component clusters.Component, since time.Time) error {
+	return d.acted(component, since, fmt.Sprintf("more than one %s acts", component), func(acted map[string]int) bool { return len(acted) > 1 })
+}
+
+// acted judges what the instances of a component changed.
+func (d *Drill) acted(component clusters.Component, since time.Time, expected string, is func(map[string]int) bool) error {
+	acted, err := d.actors(component, since)
 	if err != nil {
 		return err
 	}
-	o := record.Observation{
-		Expected: i.String() + " changes things", OK: acted[i.Node.Name] > 0, Observed: actorsText(acted),
-	}
+	o := record.Observation{Expected: expected, OK: is(acted), Observed: actorsText(acted)}
 	d.observe(o)
 	if !o.OK {
 		return fmt.Errorf("expected that %s, but: %s", o.Expected, o.Observed)

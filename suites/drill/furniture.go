@@ -77,6 +77,37 @@ func ScaleTo(replicas int) Request {
 	}
 }
 
+// OfDeployment selects the replicas of the drills' deployment.
+var OfDeployment = metav1.ListOptions{LabelSelector: "app=" + Deployment}
+
+// ReplicasReady fails unless the drills' deployment has so many replicas, all ready. Those
+// that are being deleted count no more.
+func ReplicasReady(replicas int32) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		deployment, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		s := deployment.Status
+		if s.ObservedGeneration < deployment.Generation || s.ReadyReplicas != replicas || s.Replicas != replicas {
+			return fmt.Errorf("%d of %d replicas are ready, want %d", s.ReadyReplicas, s.Replicas, replicas)
+		}
+		return nil
+	}
+}
+
+// ReplicasExist fails unless there are exactly so many replicas, those that are being
+// deleted included.
+func ReplicasExist(replicas int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
+		if err == nil && len(list.Items) != replicas {
+			err = fmt.Errorf("there are %d pods", len(list.Items))
+		}
+		return err
+	}
+}
+
 func createReplicationController(ctx context.Context, c kubernetes.Interface) error {
 	none := int32(0)
 	labels := map[string]string{"app": Deployment + "-rc"}

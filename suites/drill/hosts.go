@@ -60,11 +60,16 @@ func nodeReadiness(ctx context.Context, c kubernetes.Interface) (map[string]bool
 	}
 	ready := map[string]bool{}
 	for _, n := range list.Items {
-		ready[n.Name] = slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-		})
+		ready[n.Name] = IsReady(n)
 	}
 	return ready, nil
+}
+
+// IsReady tells whether the API calls the node ready.
+func IsReady(n corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // AllNodesReady fails unless the API calls every node ready.

@@ -60,6 +60,22 @@ func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
 	})
 }
 
+// IdleContainer is one for which nothing is run: its image is nowhere, and is not pulled.
+func IdleContainer() corev1.Container {
+	return corev1.Container{Name: "none", Image: "none", ImagePullPolicy: corev1.PullNever}
+}
+
+// PodGone fails while the drills' namespace has a pod of that name.
+func PodGone(name string) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("pod %s is %s", name, list.Items[0].Status.Phase)
+		}
+		return err
+	}
+}
+
 // AwaitEviction waits until every pod of the drill on a node is marked for deletion, and
 // returns how long after the fault that was.
 func (d *Drill) AwaitEviction(n *clusters.Node) time.Duration {

@@ -2,6 +2,7 @@ package leadership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -44,7 +45,7 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 		began := time.Now()
 		Expect(d.Attempt("create many pods", createCrowd)).To(BeAccepted())
 		Expect(d.BecomesTrue("each of them has a node", d.Timing.Binding(), crowdIsPlaced)).To(Succeed())
-		Expect(d).To(HaveSeveralActors(clusters.Scheduler).Since(began))
+		Expect(d.SeveralAct(clusters.Scheduler, began)).To(Succeed())
 		Expect(d.Told("no pod was placed twice", placedOnce(ctx, d, began))).To(Succeed())
 	})
 
@@ -59,7 +60,7 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 			Expect(d.Attempt("delete its pods", deleteReplicas)).To(BeAccepted())
 			Expect(d.StaysTrue("there are at most as many pods as all of them together want", atMost(wanted*len(d.Instances(clusters.ControllerManager))))).To(Succeed())
 		}
-		Expect(d).To(HaveSeveralActors(clusters.ControllerManager).Since(began))
+		Expect(d.SeveralAct(clusters.ControllerManager, began)).To(Succeed())
 
 		d.Undo()
 		Expect(d.BecomesTrue("there are as many replicas as wanted, all ready", d.Timing.ControlPlaneReturn(), allWanted)).To(Succeed())
@@ -71,7 +72,7 @@ func createCrowd(ctx context.Context, c kubernetes.Interface) error {
 	for n := range crowd {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("crowd-%d", n), Labels: map[string]string{crowdLabel: ""}},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "none", Image: "none", ImagePullPolicy: corev1.PullNever}}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{IdleContainer()}},
 		}
 		if _, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 			return err
@@ -125,19 +126,15 @@ func placedOnce(ctx context.Context, d *Drill, since time.Time) error {
 	return d.Told("the API refuses a place for a pod that has one", Unless(refused > 0, fmt.Errorf("%d were refused", refused)))
 }
 
-func replicasOf(ctx context.Context, c kubernetes.Interface) (*corev1.PodList, error) {
-	return c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + Deployment})
-}
-
 func deleteReplicas(ctx context.Context, c kubernetes.Interface) error {
 	now := int64(0)
-	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: "app=" + Deployment})
+	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, OfDeployment)
 }
 
 // atMost fails when there are more replicas, whose end has not begun, than that.
 func atMost(most int) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := replicasOf(ctx, c)
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
 		if err != nil {
 			return err
 		}
@@ -150,16 +147,5 @@ func atMost(most int) Request {
 }
 
 func allWanted(ctx context.Context, c kubernetes.Interface) error {
-	deployment, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	list, err := replicasOf(ctx, c)
-	if err != nil {
-		return err
-	}
-	if s := deployment.Status; s.ObservedGeneration < deployment.Generation || s.ReadyReplicas != wanted || len(list.Items) != wanted {
-		return fmt.Errorf("%d of %d pods are ready", s.ReadyReplicas, len(list.Items))
-	}
-	return nil
+	return errors.Join(ReplicasReady(wanted)(ctx, c), ReplicasExist(wanted)(ctx, c))
 }

@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -24,8 +23,12 @@ const (
 	bare = "bare"
 )
 
-// ofDeployment selects the replicas.
-var ofDeployment = metav1.ListOptions{LabelSelector: "app=" + Deployment}
+// What the deployment is to come to.
+var (
+	allReady     = ReplicasReady(replicas)
+	noPodTooMany = ReplicasExist(replicas)
+	bareIsGone   = PodGone(bare)
+)
 
 // workers are the two of the topology. The first is the one to lose.
 func workers(d *Drill) (victim, other *clusters.Node) {
@@ -109,7 +112,7 @@ func noneReady(n *clusters.Node) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		pods, err := on(ctx, c, n)
 		for _, p := range pods {
-			if err == nil && isReady(p.Status.Conditions) {
+			if err == nil && podReady(p.Status.Conditions) {
 				err = fmt.Errorf("pod %s is called ready", p.Name)
 			}
 		}
@@ -124,14 +127,12 @@ func stillReady(n *clusters.Node) Request {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-		}) {
+		if !IsReady(*node) {
 			return fmt.Errorf("node %s is not ready", n.Name)
 		}
 		pods, err := on(ctx, c, n)
 		for _, p := range pods {
-			if err == nil && !isReady(p.Status.Conditions) {
+			if err == nil && !podReady(p.Status.Conditions) {
 				err = fmt.Errorf("pod %s is not ready", p.Name)
 			}
 		}
@@ -139,26 +140,14 @@ func stillReady(n *clusters.Node) Request {
 	}
 }
 
-func isReady(conditions []corev1.PodCondition) bool {
+func podReady(conditions []corev1.PodCondition) bool {
 	return slices.ContainsFunc(conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 
-func allReady(ctx context.Context, c kubernetes.Interface) error {
-	deployment, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
-	if err != nil {
-		return err
-	}
-	s := deployment.Status
-	if s.ObservedGeneration < deployment.Generation || s.ReadyReplicas != replicas || s.Replicas != replicas {
-		return fmt.Errorf("%d of %d replicas are ready, want %d", s.ReadyReplicas, s.Replicas, replicas)
-	}
-	return nil
-}
-
 func somePending(ctx context.Context, c kubernetes.Interface) error {
-	list, err := c.CoreV1().Pods(Namespace).List(ctx, ofDeployment)
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
 	if err != nil {
 		return err
 	}
@@ -168,31 +157,11 @@ func somePending(ctx context.Context, c kubernetes.Interface) error {
 	return nil
 }
 
-// noPodTooMany fails unless the pods are the replicas, and none is on its way out.
-func noPodTooMany(ctx context.Context, c kubernetes.Interface) error {
-	list, err := c.CoreV1().Pods(Namespace).List(ctx, ofDeployment)
-	if err == nil && len(list.Items) != replicas {
-		err = fmt.Errorf("there are %d pods", len(list.Items))
-	}
-	return err
-}
-
 // bareIsDeleted fails unless the bare pod is marked for deletion, and still there.
 func bareIsDeleted(ctx context.Context, c kubernetes.Interface) error {
 	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
 	if err == nil && (pod.DeletionTimestamp == nil || pod.Status.Phase != corev1.PodRunning) {
 		err = fmt.Errorf("it is %s, deletion %v", pod.Status.Phase, pod.DeletionTimestamp)
-	}
-	return err
-}
-
-func bareIsGone(ctx context.Context, c kubernetes.Interface) error {
-	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err == nil:
-		err = fmt.Errorf("it is %s", pod.Status.Phase)
 	}
 	return err
 }
