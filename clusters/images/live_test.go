@@ -191,6 +191,10 @@ func boot(t *testing.T, e *engine.Engine, set Set, controlPlanes, workers int) *
 	for range workers {
 		config.Nodes = append(config.Nodes, v1alpha4.Node{Role: v1alpha4.WorkerRole})
 	}
+	// A network of its own: kind's would stay.
+	t.Setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", name)
+	t.Setenv("KIND_EXPERIMENTAL_PODMAN_NETWORK", name)
+	t.Cleanup(func() { _, _ = e.Run(context.Background(), "network", "rm", name) })
 	t.Cleanup(func() { _ = provider.Delete(name, kubeconfig) })
 	if err := provider.Create(name, cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithNodeImage(set.Node),
 		cluster.CreateWithKubeconfigPath(kubeconfig), cluster.CreateWithWaitForReady(3*time.Minute)); err != nil {
