@@ -15,7 +15,7 @@ func etcdLayouts() []Topology {
 	for n := 1; n <= 9; n++ {
 		all = append(all, BareEtcd(n))
 	}
-	return append(all, BareEtcdOnTwoHosts(3, 0), BareEtcdOnTwoHosts(2, 1))
+	return append(all, BareEtcdOwnDisks(3), BareEtcdOnTwoHosts(3, 0), BareEtcdOnTwoHosts(2, 1))
 }
 
 // withEtcd is two masters, on hosts of their own, before etcd on the given hosts.
@@ -131,6 +131,18 @@ func BareEtcd(size int) Topology {
 		Name: fmt.Sprintf("bare-etcd-%d", size), Source: "A:L39",
 		Hosts: hostEach(members(EtcdServer, size)), LoadBalancer: NoLoadBalancer,
 	}
+}
+
+// BareEtcdOwnDisks is etcd alone, each member on a disk of its own, whose speed decides how
+// the member fares (A:L41 to A:L46).
+func BareEtcdOwnDisks(size int) Topology {
+	t := BareEtcd(size)
+	t.Name, t.Source = t.Name+"-own-disks", "A:L46"
+	for n := range t.Hosts {
+		t.Hosts[n].Disks = []Disk{plainDisk("plain")}
+		t.Hosts[n].Members[0].Disk = "plain"
+	}
+	return t
 }
 
 // BareEtcdOnTwoHosts is three members of etcd alone, so many on each of two hosts: 2+1

@@ -133,6 +133,20 @@ func (c *Cluster) EtcdStatus(ctx context.Context, member Instance) (EtcdMember, 
 	}, nil
 }
 
+// EtcdHash asks one member for the hash of everything that it has up to a revision: members
+// that agree on it have the same data.
+func (c *Cluster) EtcdHash(ctx context.Context, member Instance, revision int64) (uint32, error) {
+	client, err := c.EtcdClient(ctx, member)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := etcdserverpb.NewMaintenanceClient(client.ActiveConnection()).HashKV(ctx, &etcdserverpb.HashKVRequest{Revision: revision})
+	if err != nil {
+		return 0, fmt.Errorf("hash of %s: %w", member, err)
+	}
+	return answer.Hash, nil
+}
+
 // etcdLeader finds the member that a reachable member calls its leader.
 func (c *Cluster) etcdLeader(ctx context.Context) (Instance, error) {
 	var errs []error

@@ -34,9 +34,13 @@ const (
 	// Envoy is kind's own load balancer, see Cluster.Forwarder. An image that has HAProxy
 	// in Envoy's place bears the name too.
 	Envoy Component = "envoy"
+
+	// Application stands for what users run: a pod of the suite's own image. It is no part
+	// of Kubernetes, so that Components does not list it and no guard looks after it.
+	Application Component = "workload"
 )
 
-// Components are all that there are.
+// Components are all that a cluster consists of.
 var Components = []Component{
 	Etcd, APIServer, Scheduler, ControllerManager, Kubelet, ContainerRuntime, HAProxy, Keepalived, RegistryServer,
 	KubeProxy, CoreDNS, Envoy,
@@ -51,8 +55,8 @@ func (c Component) Static() bool { return slices.Contains(stack, c) }
 // Elected tells whether one instance of the component leads by a lease.
 func (c Component) Elected() bool { return c == Scheduler || c == ControllerManager }
 
-// addon tells whether Kubernetes itself runs the component, as ordinary pods.
-func (c Component) addon() bool { return c == KubeProxy || c == CoreDNS }
+// ordinary tells whether the component runs as ordinary pods.
+func (c Component) ordinary() bool { return c == KubeProxy || c == CoreDNS || c == Application }
 
 // Instance is one component on one node.
 type Instance struct {
@@ -95,7 +99,7 @@ func (i Instance) Static() bool { return i.Component.Static() && i.Node.Role.Kub
 
 // Unit is the systemd unit that runs the instance; empty where none does.
 func (i Instance) Unit() string {
-	if i.Static() || i.Component.addon() || i.Component == Envoy {
+	if i.Static() || i.Component.ordinary() || i.Component == Envoy {
 		return ""
 	}
 	return string(i.Component) + ".service"

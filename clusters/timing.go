@@ -267,6 +267,25 @@ func (t Timing) Eviction() Bounds {
 	return Bounds{Lower: silent.Lower + tolerated, Upper: silent.Upper + t.upper(tolerated+nodeMonitorPeriod)}
 }
 
+// nodeEvictionPause is the time between two silent nodes that are given up, the first one
+// excepted (controller manager --node-eviction-rate, 0.1 a second).
+const nodeEvictionPause = 10 * time.Second
+
+// EvictionOf bounds when the pods of so many nodes that fell silent together are marked for
+// deletion.
+func (t Timing) EvictionOf(nodes int) Bounds {
+	b := t.Eviction()
+	b.Upper += t.upper(time.Duration(nodes-1) * nodeEvictionPause)
+	return b
+}
+
+// StaleEndpoints bounds how long a service leads to a node that died while the API was
+// down, from the API's return on: a controller manager has to lead, and to wait for the
+// node's grace period, which begins anew with it.
+func (t Timing) StaleEndpoints() Bounds {
+	return Bounds{Upper: t.ControlPlaneReturn().Upper + t.EndpointsGone().Upper}
+}
+
 // LongerThanEviction is an outage after which every pod would be evicted whose node was
 // silent for so long. It is not scaled: faults end by themselves some time.
 func (t Timing) LongerThanEviction() time.Duration {

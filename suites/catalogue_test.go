@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 
 	"faultline/suites/claims"
+	"faultline/suites/sabotage"
 )
 
 // Every claim is tested, or the catalogue says why not: never both, never neither. Every
@@ -38,6 +39,24 @@ func TestEveryClaimHasASpecOrAReason(t *testing.T) {
 			t.Errorf("%s has a spec, and the catalogue says that it has none: %s", c.ID, c.Untested)
 		case !tested[c.ID] && c.Untested == "":
 			t.Errorf("%s has no spec, and the catalogue does not say why", c.ID)
+		}
+	}
+}
+
+// Every group of claims has a mutation of the system that turns one of its experiments red.
+func TestEveryGroupHasAMutation(t *testing.T) {
+	mutated := map[string]bool{}
+	for _, spec := range PreviewSpecs("Faultline").SpecReports {
+		for _, label := range spec.Labels() {
+			if group, ok := strings.CutPrefix(label, sabotage.MutationLabel); ok {
+				mutated[group] = true
+			}
+		}
+	}
+	for _, c := range claims.All() {
+		if !mutated[c.Group()] {
+			t.Errorf("no mutation is known to turn an experiment of %s red", c.Group())
+			mutated[c.Group()] = true
 		}
 	}
 }

@@ -52,22 +52,7 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 
 var _ = Describe("Two load balancers with one address before three masters", Topology("multi-master-two-lbs"), Core, SpecPriority(3), func() {
 	It("leave no single point of failure", Claims("LB-07"), Component(clusters.HAProxy), func(ctx SpecContext) {
-		d := On(ctx, "multi-master-two-lbs")
-		first := d.With(clusters.Balancer)[0]
-		d.Inject(fault.PowerOff(first))
-		Expect(d).To(Pause(probe.Write).Within(d.Timing.AddressMoves()))
-		Expect(d).To(KeepServing(probe.CachedRead))
-
-		master := d.With(clusters.ControlPlane)[0]
-		d.Then(fault.PowerOff(master))
-		Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
-		Expect(d).To(Pause(probe.Schedule).Within(d.Timing.HostLossFailover()))
-		Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.HostLossFailover()))
-		Expect(d).To(MarkNotReady(master).Within(d.Timing.NodeNotReady()))
-		Expect(d).To(KeepServing(probe.Workload))
-
-		d.Undo()
-		Expect(d).To(Resume(probe.CachedRead).On(master).Within(d.Timing.NodeReturn()))
+		NoBalancerIsMissed(On(ctx, "multi-master-two-lbs"))
 	})
 })
 
@@ -86,3 +71,23 @@ var _ = Describe("One name with the addresses of three masters, and no load bala
 		Expect(d).To(Resume(probe.CachedRead).On(masters[0]).Within(d.Timing.NodeReturn()))
 	})
 })
+
+// NoBalancerIsMissed is the experiment of LB-07; sabotage runs use it too.
+func NoBalancerIsMissed(d *Drill) {
+	GinkgoHelper()
+	first := d.With(clusters.Balancer)[0]
+	d.Inject(fault.PowerOff(first))
+	Expect(d).To(Pause(probe.Write).Within(d.Timing.AddressMoves()))
+	Expect(d).To(KeepServing(probe.CachedRead))
+
+	master := d.With(clusters.ControlPlane)[0]
+	d.Then(fault.PowerOff(master))
+	Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
+	Expect(d).To(Pause(probe.Schedule).Within(d.Timing.HostLossFailover()))
+	Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.HostLossFailover()))
+	Expect(d).To(MarkNotReady(master).Within(d.Timing.NodeNotReady()))
+	Expect(d).To(KeepServing(probe.Workload))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.CachedRead).On(master).Within(d.Timing.NodeReturn()))
+}

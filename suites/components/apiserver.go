@@ -25,29 +25,7 @@ import (
 
 var _ = Describe("The only API server", Topology("single-host-minimal"), Component(clusters.APIServer), Core, SpecPriority(10), func() {
 	It("takes every change with it, and the scheduler and the controller manager depend on it", Claims("API-01", "API-02"), func(ctx SpecContext) {
-		d := On(ctx, "single-host-minimal")
-		leaders := clusters.Instances{d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)}
-		exits := d.WatchExits(leaders...)
-		d.Inject(fault.Stop(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
-
-		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead} {
-			Expect(d).To(Lose(name).As(record.Refused).Within(d.Timing.Noticed()))
-		}
-		Expect(d.Attempt("start a pod", startPod)).To(BeRefused())
-		Expect(d.Attempt("stop pods", stopPods)).To(BeRefused())
-		Expect(d.Attempt("scale a deployment", ScaleTo(3))).To(BeRefused())
-		Expect(d.Attempt("create a service", createService)).To(BeRefused())
-		Expect(d.Attempt("update a replication controller", updateReplicationController)).To(BeRefused())
-		for _, i := range leaders {
-			Expect(d).To(GiveUp(i, exits).Within(d.Timing.LeaderGivesUp()))
-		}
-		Expect(d).To(KeepServing(probe.Workload))
-		Expect(d).To(KeepServing(probe.Service))
-
-		d.Undo()
-		Expect(d).To(Resume(probe.ConsistentRead).Within(d.Timing.StaticPodReturn()))
-		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		EverythingDependsOnTheAPIServer(On(ctx, "single-host-minimal"))
 	})
 })
 
@@ -95,6 +73,34 @@ var _ = Describe("Three API servers", Topology("three-host-stacked"), Component(
 		d.Drifted("a dead API server leaves the service when its lease of 15 s has run out; before 1.11 it never did")
 	})
 })
+
+// EverythingDependsOnTheAPIServer is the experiment of API-01 and API-02; sabotage runs use
+// it too.
+func EverythingDependsOnTheAPIServer(d *Drill) {
+	GinkgoHelper()
+	leaders := clusters.Instances{d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)}
+	exits := d.WatchExits(leaders...)
+	d.Inject(fault.Stop(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+
+	for _, name := range []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead} {
+		Expect(d).To(Lose(name).As(record.Refused).Within(d.Timing.Noticed()))
+	}
+	Expect(d.Attempt("start a pod", startPod)).To(BeRefused())
+	Expect(d.Attempt("stop pods", stopPods)).To(BeRefused())
+	Expect(d.Attempt("scale a deployment", ScaleTo(3))).To(BeRefused())
+	Expect(d.Attempt("create a service", createService)).To(BeRefused())
+	Expect(d.Attempt("update a replication controller", updateReplicationController)).To(BeRefused())
+	for _, i := range leaders {
+		Expect(d).To(GiveUp(i, exits).Within(d.Timing.LeaderGivesUp()))
+	}
+	Expect(d).To(KeepServing(probe.Workload))
+	Expect(d).To(KeepServing(probe.Service))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.ConsistentRead).Within(d.Timing.StaticPodReturn()))
+	Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
+	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+}
 
 // leadsTo fails unless the service of the API has the address among its endpoints, or not.
 func leadsTo(address string, want bool) Request {

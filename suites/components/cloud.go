@@ -24,18 +24,23 @@ timeout 20 crictl exec "$id" kube-controller-manager --kubeconfig=/etc/kubernete
 
 var _ = Describe("Without a cloud", Topology("single-host-minimal"), Core, SpecPriority(10), func() {
 	It("a cluster works without a cloud controller manager, and the controller manager knows no cloud any more", Claims("CCM-03", "KCM-04"), Component(clusters.ControllerManager), func(ctx SpecContext) {
-		d := On(ctx, "single-host-minimal")
-		Expect(d.Attempt("create a service of the type LoadBalancer", createBalanced)).To(BeAccepted())
-		Expect(d.StaysTrue("it has no address outside of the cluster, and no node waits for a cloud", noCloud)).To(Succeed())
-		Expect(d.Attempt("delete it", deleteBalanced)).To(BeAccepted())
-
-		out, err := d.Instances(clusters.ControllerManager)[0].Node.Exec(ctx, "sh", "-c", inTreeScript)
-		refused := bytes.Contains(out, []byte("built-in cloud providers are disabled"))
-		Expect(d.Told("a controller manager with a cloud provider of its own refuses to start",
-			Unless(err != nil && refused, fmt.Errorf("%w: it says %.300s", err, out)))).To(Succeed())
-		d.Drifted("the cloud providers have left the controller manager (1.31): a cloud controller manager is all there is")
+		WorksWithoutACloud(ctx, On(ctx, "single-host-minimal"))
 	})
 })
+
+// WorksWithoutACloud is the experiment of CCM-03; sabotage runs use it too.
+func WorksWithoutACloud(ctx context.Context, d *Drill) {
+	GinkgoHelper()
+	Expect(d.Attempt("create a service of the type LoadBalancer", createBalanced)).To(BeAccepted())
+	Expect(d.StaysTrue("it has no address outside of the cluster, and no node waits for a cloud", noCloud)).To(Succeed())
+	Expect(d.Attempt("delete it", deleteBalanced)).To(BeAccepted())
+
+	out, err := d.Instances(clusters.ControllerManager)[0].Node.Exec(ctx, "sh", "-c", inTreeScript)
+	refused := bytes.Contains(out, []byte("built-in cloud providers are disabled"))
+	Expect(d.Told("a controller manager with a cloud provider of its own refuses to start",
+		Unless(err != nil && refused, fmt.Errorf("%w: it says %.300s", err, out)))).To(Succeed())
+	d.Drifted("the cloud providers have left the controller manager (1.31): a cloud controller manager is all there is")
+}
 
 // balanced is a service that a cloud would give an address.
 const balanced = "attempt-balanced"

@@ -20,26 +20,7 @@ import (
 
 var _ = Describe("Without a controller manager", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, SpecPriority(10), func() {
 	It("changes are accepted and nobody carries them out", Claims("KCM-01", "KCM-06"), func(ctx SpecContext) {
-		d := On(ctx, "single-host-minimal")
-		d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))
-
-		Expect(d).To(Lose(probe.Reconcile).Within(d.Timing.Noticed()))
-		Expect(d.Attempt("scale a deployment", ScaleTo(3))).To(BeAccepted())
-		Expect(d.Attempt("create a job", createJob)).To(BeAccepted())
-		Expect(d.Attempt("create a namespace and delete it", createAndDeleteNamespace)).To(BeAccepted())
-		Expect(d.StaysTrue("nobody carries out any of it", nobody)).To(Succeed())
-		Expect(d).To(KeepServing(probe.Schedule))
-		Expect(d).To(KeepServing(probe.Write))
-		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.ServiceAPI, probe.Resolve} {
-			Expect(d).To(KeepServing(name))
-		}
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
-		for _, loop := range controlLoops {
-			Expect(d.BecomesTrue("somebody "+loop.name, d.Timing.Binding(), loop.done)).To(Succeed())
-		}
-		Expect(d.Attempt("scale the deployment back", ScaleTo(1))).To(BeAccepted())
+		NothingIsCarriedOut(On(ctx, "single-host-minimal"))
 	})
 })
 
@@ -64,6 +45,30 @@ var _ = Describe("Without a controller manager new namespaces", Topology("single
 		Expect(d.BecomesTrue("the namespace is gone", d.Timing.Binding(), shortNamespaceIsGone)).To(Succeed())
 	})
 })
+
+// NothingIsCarriedOut is the experiment of KCM-01; sabotage runs use it too.
+func NothingIsCarriedOut(d *Drill) {
+	GinkgoHelper()
+	d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))
+
+	Expect(d).To(Lose(probe.Reconcile).Within(d.Timing.Noticed()))
+	Expect(d.Attempt("scale a deployment", ScaleTo(3))).To(BeAccepted())
+	Expect(d.Attempt("create a job", createJob)).To(BeAccepted())
+	Expect(d.Attempt("create a namespace and delete it", createAndDeleteNamespace)).To(BeAccepted())
+	Expect(d.StaysTrue("nobody carries out any of it", nobody)).To(Succeed())
+	Expect(d).To(KeepServing(probe.Schedule))
+	Expect(d).To(KeepServing(probe.Write))
+	for _, name := range []probe.Name{probe.Workload, probe.Service, probe.ServiceAPI, probe.Resolve} {
+		Expect(d).To(KeepServing(name))
+	}
+
+	d.Undo()
+	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+	for _, loop := range controlLoops {
+		Expect(d.BecomesTrue("somebody "+loop.name, d.Timing.Binding(), loop.done)).To(Succeed())
+	}
+	Expect(d.Attempt("scale the deployment back", ScaleTo(1))).To(BeAccepted())
+}
 
 const (
 	job            = "attempt"

@@ -36,17 +36,7 @@ var _ = Describe("Without DNS", Topology("single-host-minimal"), Component(clust
 	})
 
 	It("nobody remembers a name, and while the API is down a DNS server that restarts knows none", Claims("DNS-04"), Component(clusters.APIServer), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		servers := d.Placed(clusters.CoreDNS)
-		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
-		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
-		Expect(d).To(KeepServing(probe.Resolve))
-
-		d.Then(fault.Kill(servers...).Losing(clusters.CoreDNS))
-		Expect(d).To(Lose(probe.Resolve).Within(d.Timing.Noticed()))
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn()))
+		NobodyRemembersAName(On(ctx, topology))
 	})
 })
 
@@ -81,6 +71,21 @@ var _ = Describe("DNS with a server on each of two hosts", Topology("dns-per-hos
 		Expect(d).To(Resume(probe.Workload).Within(d.Timing.NodeReturn()))
 	})
 })
+
+// NobodyRemembersAName is the experiment of DNS-04; sabotage runs use it too.
+func NobodyRemembersAName(d *Drill) {
+	GinkgoHelper()
+	servers := d.Placed(clusters.CoreDNS)
+	d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+	Expect(d).To(KeepServing(probe.Resolve))
+
+	d.Then(fault.Kill(servers...).Losing(clusters.CoreDNS))
+	Expect(d).To(Lose(probe.Resolve).Within(d.Timing.Noticed()))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn()))
+}
 
 // gatherDNS puts both DNS servers on a node, where kubeadm leaves them when the other nodes
 // join later: they are placed once, and nobody moves them.

@@ -91,6 +91,29 @@ var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Compo
 	})
 })
 
+var _ = Describe("etcd without space on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, SpecPriority(10), func() {
+	It("can be read and not written, so that leaders give up and nodes go stale unnoticed", Claims("ETCD-24"), func(ctx SpecContext) {
+		d := On(ctx, "single-host-minimal")
+		leaders := clusters.Instances{d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)}
+		exits := d.WatchExits(leaders...)
+		d.Inject(fault.RaiseNoSpace(d.EtcdMembers()[0]).Losing(clusters.Etcd))
+
+		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+		for _, name := range []probe.Name{probe.Ready, probe.ConsistentRead, probe.CachedRead, probe.Workload, probe.Service} {
+			Expect(d).To(KeepServing(name))
+		}
+		for _, i := range leaders {
+			Expect(d).To(GiveUp(i, exits).Within(d.Timing.LeaderGivesUp()))
+		}
+		Expect(d.StaysTrueFor("its node is called ready, because nobody could write otherwise", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.QuorumReturn()))
+		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+	})
+})
+
 var _ = Describe("etcd on hosts of its own", Topology("external-etcd"), Component(clusters.Etcd), Nightly, func() {
 	It("loses a member and no API server, and a master takes no member with it", Claims("ETCD-23"), func(ctx SpecContext) {
 		d := On(ctx, "external-etcd")

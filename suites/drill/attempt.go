@@ -30,11 +30,18 @@ type Attempt struct {
 // than an API server whose store hangs.
 const attemptTime = 10 * time.Second
 
-// Attempt sends a request once, through the front of the API.
+// AskThrough lets requests and conditions go through another door than the front of the
+// API from now on: through a master of its own when the load balancer is gone.
+func (d *Drill) AskThrough(e clusters.Endpoint) { d.door = e }
+
+// api is a client of the API through the present door.
+func (d *Drill) api() (kubernetes.Interface, error) { return d.Client(d.door) }
+
+// Attempt sends a request once, through the present door.
 func (d *Drill) Attempt(what string, do Request) Attempt {
 	ctx, cancel := context.WithTimeout(d.ctx, attemptTime)
 	defer cancel()
-	client, err := d.Client(d.Front())
+	client, err := d.api()
 	if err == nil {
 		err = do(ctx, client)
 	}
@@ -127,7 +134,7 @@ func (d *Drill) StaysTrue(what string, condition Request) error {
 
 // StaysTrueFor checks a condition for a time.
 func (d *Drill) StaysTrueFor(what string, duration time.Duration, condition Request) error {
-	client, err := d.Client(d.Front())
+	client, err := d.api()
 	if err != nil {
 		return err
 	}
@@ -146,7 +153,7 @@ func (d *Drill) StaysTrueFor(what string, duration time.Duration, condition Requ
 
 // BecomesTrue waits for a condition within an upper bound.
 func (d *Drill) BecomesTrue(what string, within clusters.Bounds, condition Request) error {
-	client, err := d.Client(d.Front())
+	client, err := d.api()
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,9 @@ type Drill struct {
 	injector   *fault.Injector
 	injections []*fault.Injection
 	// phase is the first injection of the present phase, see Then.
-	phase      int
+	phase int
+	// door is where requests and conditions go to the API.
+	door       clusters.Endpoint
 	experiment record.Experiment
 	clock      probe.Clock
 	options    options
@@ -48,6 +50,7 @@ type options struct {
 	sabotage fault.Sabotage
 	lie      bool
 	discard  bool
+	mutation Mutation
 }
 
 // Option changes a drill. All options are for sabotage runs: a drill on which
@@ -63,8 +66,13 @@ func WithoutUndo(o *options) { o.sabotage.SkipUndo, o.discard = true, true }
 // WithLyingProbes makes every probe report success.
 func WithLyingProbes(o *options) { o.lie, o.discard = true, true }
 
-// WithMutation says that the spec changes the cluster so that an experiment has to fail.
-func WithMutation(o *options) { o.discard = true }
+// A Mutation changes the system itself so that a claim about it is not true any more.
+type Mutation func(context.Context, *Drill) error
+
+// WithMutation mutates the cluster before the experiment. It is not used again.
+func WithMutation(m Mutation) Option {
+	return func(o *options) { o.mutation, o.discard = m, true }
+}
 
 // On starts an experiment on a cluster of the topology: as good as new, with
 // every probe green for a while. The drill ends with the spec.
@@ -88,14 +96,30 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	d.require(err, "no cluster")
 	d.experiment.StartedAt, d.experiment.Cluster = time.Now(), d.Name
+	if d.Topology.Kubernetes() {
+		d.door = d.Front()
+	}
 	d.injector = fault.NewInjector(d.Cluster, bench.journal)
 	d.injector.Sabotage = d.options.sabotage
 	d.probes, err = bench.startProbes(ctx, d.Cluster, d.options.lie)
 	d.require(err, "no probes")
 	d.clock = d.probes.Clock()
+	d.require(d.mutate(), "the mutation failed")
 	d.require(d.awaitSteadyState(), "no steady state")
 	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
 	return d
+}
+
+// mutate changes the system where that is asked for. Faults that it injects are no part of
+// the experiment.
+func (d *Drill) mutate() error {
+	if d.options.mutation == nil {
+		return nil
+	}
+	bench.spoiled = "it was changed to show that an experiment notices"
+	err := d.options.mutation(d.ctx, d)
+	d.phase = len(d.injections)
+	return err
 }
 
 // fail ends the spec through Gomega's fail handler, which sabotage runs intercept.
@@ -184,9 +208,12 @@ func (d *Drill) Then(f fault.Fault) {
 }
 
 // Play injects, holds and undoes one step after another: a target that flaps, or a fault
-// that grows. Nothing of it is in effect when it returns.
+// that grows. Nothing of it is in effect when it returns. As with Then, what is asserted
+// afterwards is measured from the first of them.
 func (d *Drill) Play(steps ...fault.Step) {
 	ginkgo.GinkgoHelper()
+	d.checkPromises()
+	d.phase = len(d.injections)
 	chain, err := d.injector.Play(d.ctx, steps...)
 	d.injections = append(d.injections, chain...)
 	d.require(err, "a step did not land")
@@ -245,7 +272,7 @@ func (d *Drill) At(instant time.Time) time.Duration { return d.clock.At(instant)
 // injected is the instant just before the first fault of this phase acted: durations
 // measured from it never come out too short.
 func (d *Drill) injected() time.Duration {
-	if len(d.injections) == 0 {
+	if d.phase >= len(d.injections) {
 		return 0
 	}
 	return d.clock.At(d.injections[d.phase].Instants().Injecting)

@@ -68,6 +68,9 @@ func (d *Drill) restore(ctx context.Context) error {
 	if interrupted(ginkgo.CurrentSpecReport().State) {
 		return errors.New("the experiment was interrupted")
 	}
+	if d.options.mutation != nil {
+		return nil // it is not as good as new, and is deleted
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timing.ControlPlaneReturn().Upper+d.Timing.NodeReturn().Upper)
 	defer cancel()
 	for _, i := range d.injections {

@@ -74,6 +74,32 @@ func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
 	}
 }
 
+func TestPartIsNeitherNoneNorAll(t *testing.T) {
+	answers := map[string]struct {
+		down func(n int) bool
+		ok   bool
+	}{
+		"every other request fails":     {func(n int) bool { return n%2 == 0 }, true},
+		"a little more than half fails": {func(n int) bool { return n%9 < 5 }, true},
+		"every request fails":           {func(int) bool { return true }, false},
+		"no request fails":              {func(int) bool { return false }, false},
+		"one in ten fails":              {func(n int) bool { return n%10 == 0 }, false},
+	}
+	for name, a := range answers {
+		line := probe.NewTimeline(probe.Service, "n1", 50*time.Millisecond)
+		for n := range 200 {
+			s := probe.Sample{At: time.Duration(n) * 50 * time.Millisecond, Way: record.Up}
+			if a.down(n) {
+				s.Way = record.TimedOut
+			}
+			line.Add(s)
+		}
+		if err := judgePart(line, 0, 10*time.Second, 0.5); (err == nil) != a.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestSuccessorIgnoresAReleaseAndOldNews(t *testing.T) {
 	views := []probe.LeaseView{
 		{At: time.Second, Holder: "a"}, {At: 5 * time.Second, Holder: ""}, {At: 7 * time.Second, Holder: "b"}, {At: 9 * time.Second, Holder: "c"},

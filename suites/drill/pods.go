@@ -41,7 +41,7 @@ func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
 			Spec: corev1.PodSpec{
 				NodeName: n.Name,
 				Containers: []corev1.Container{{
-					Name: "heartbeat", Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: []string{"heartbeat"},
+					Name: string(clusters.Application), Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: []string{"heartbeat"},
 				}},
 			},
 		}
@@ -58,6 +58,11 @@ func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
 		}
 		return err
 	})
+}
+
+// PodOn is a pod that StartPodOn has started, as something that faults can break.
+func (d *Drill) PodOn(n *clusters.Node, name string) clusters.Instance {
+	return clusters.Instance{Component: clusters.Application, Node: n, Pod: name}
 }
 
 // IdleContainer is one for which nothing is run: its image is nowhere, and is not pulled.
@@ -80,7 +85,7 @@ func PodGone(name string) Request {
 // returns how long after the fault that was.
 func (d *Drill) AwaitEviction(n *clusters.Node) time.Duration {
 	ginkgo.GinkgoHelper()
-	client, err := d.Client(d.Front())
+	client, err := d.api()
 	d.require(err, "no client")
 	limit := d.injected() + d.Timing.Eviction().Upper + patience - d.now()
 	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, limit))

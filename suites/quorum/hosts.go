@@ -46,6 +46,34 @@ var _ = Describe("Three members of etcd on two hosts", Core, Component(clusters.
 	)
 })
 
+// Document A: if the two hosts differ, all of etcd belongs on the more reliable one.
+var _ = Describe("On two hosts of which the second flaps, three members of etcd", Core, Component(clusters.Etcd), func() {
+	// flaps are how often it fails.
+	const flaps = 3
+
+	It("do not notice when all of them are on the first", Topology("bare-etcd-3-plus-0"), Claims("ETCD-19"), func(ctx SpecContext) {
+		d := On(ctx, "bare-etcd-3-plus-0")
+		for range flaps {
+			d.Then(fault.PowerOff(d.Host("h2")...))
+			Expect(d).To(KeepServing(probe.Put))
+			d.Undo()
+			d.AwaitHealed()
+		}
+	})
+
+	// The layout has two members on h1, so that is the host that flaps.
+	It("are lost each time when two of them are on it", Topology("bare-etcd-2-plus-1"), Claims("ETCD-19"), func(ctx SpecContext) {
+		d := On(ctx, "bare-etcd-2-plus-1")
+		for range flaps {
+			d.Then(fault.PowerOff(d.Host("h1")...).Losing(clusters.Etcd))
+			Expect(d).To(Lose(probe.Put).Within(d.Timing.Noticed()))
+			d.Undo()
+			Expect(d).To(Resume(probe.Put).Within(d.Timing.NodeReturn()))
+			d.AwaitHealed()
+		}
+	})
+})
+
 // withMembers are the nodes with a member of the cluster's etcd.
 func withMembers(nodes []*clusters.Node) []*clusters.Node {
 	var all []*clusters.Node

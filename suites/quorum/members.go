@@ -114,15 +114,7 @@ var _ = Describe("While one member of etcd is in maintenance", Core, Component(c
 
 var _ = Describe("Three members of etcd", Core, Topology(bare(3)), Component(clusters.Etcd), func() {
 	It("absorb the crash of their leader", Claims("ETCD-09"), func(ctx SpecContext) {
-		d := On(ctx, bare(3))
-		leader := d.Leader(clusters.Etcd)
-		d.Inject(fault.HoldDown(leader))
-
-		Expect(d).To(VisiblyPause(probe.Put).On(others(d, leader)...).Within(d.Timing.EtcdElection()))
-		Expect(d).To(ElectEtcdLeader().Within(d.Timing.EtcdElection()))
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Put).On(leader.Node).Within(d.Timing.MemberReturn()))
+		AbsorbTheCrashOfTheLeader(On(ctx, bare(3)))
 	})
 
 	It("absorb a network that cuts their leader off, which goes on to read what it has", Claims("ETCD-09", "ETCD-06"), func(ctx SpecContext) {
@@ -157,6 +149,19 @@ var _ = Describe("Three members of etcd", Core, Topology(bare(3)), Component(clu
 		Expect(d).To(Resume(probe.LinearizableRead).On(survivor.Node).Within(d.Timing.QuorumReturn()))
 	})
 })
+
+// AbsorbTheCrashOfTheLeader is the experiment of ETCD-09; sabotage runs use it too.
+func AbsorbTheCrashOfTheLeader(d *Drill) {
+	GinkgoHelper()
+	leader := d.Leader(clusters.Etcd)
+	d.Inject(fault.HoldDown(leader))
+
+	Expect(d).To(VisiblyPause(probe.Put).On(others(d, leader)...).Within(d.Timing.EtcdElection()))
+	Expect(d).To(ElectEtcdLeader().Within(d.Timing.EtcdElection()))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.Put).On(leader.Node).Within(d.Timing.MemberReturn()))
+}
 
 // others are the nodes of the other members.
 func others(d *Drill, i clusters.Instance) []*clusters.Node {

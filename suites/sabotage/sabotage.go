@@ -4,13 +4,19 @@
 package sabotage
 
 import (
+	"context"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"faultline/clusters"
+	"faultline/suites/balancers"
 	"faultline/suites/components"
 	. "faultline/suites/drill"
+	"faultline/suites/hosts"
 	"faultline/suites/leadership"
+	"faultline/suites/quorum"
+	"faultline/suites/workers"
 )
 
 var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smoke, Sabotage, SpecPriority(10), func() {
@@ -25,16 +31,56 @@ var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smo
 	)
 })
 
-// The system itself is changed so that a claim is not true any more:
-//
-//	claims  mutation                                  experiment that turns red
-//	LEAD    schedulers without leader election        LEAD-01, one of each acts
-//	SPLIT   schedulers without leader election        LEAD-01, one of each acts
-var _ = Describe("An experiment turns red", Topology("three-host-stacked"), Nightly, Sabotage, func() {
-	It("when all schedulers act, which is what leader election prevents", func(ctx SpecContext) {
-		d := On(ctx, "three-host-stacked", WithMutation)
-		d.Inject(leadership.WithoutElection(d, clusters.Scheduler))
-		failure := InterceptGomegaFailure(func() { leadership.OneOfEachActs(d) })
-		Expect(failure).To(MatchError(ContainSubstring("only the leading kube-scheduler acts")))
-	})
+// mutates labels a spec with the groups of claims whose experiments it turns red.
+func mutates(groups ...string) Labels {
+	var labels Labels
+	for _, g := range groups {
+		labels = append(labels, MutationLabel+g)
+	}
+	return labels
+}
+
+// MutationLabel is before the group of claims in the label of a mutation.
+const MutationLabel = "mutation:"
+
+// The system itself is changed so that a claim is not true any more. Every group of claims
+// has a mutation here, which a test holds.
+var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
+	DescribeTable("the system is another:",
+		func(ctx SpecContext, topology string, mutation Mutation, experiment func(context.Context, *Drill), complaint string) {
+			d := On(ctx, topology, WithMutation(mutation))
+			failure := InterceptGomegaFailure(func() { experiment(ctx, d) })
+			Expect(failure).To(MatchError(ContainSubstring(complaint)))
+		},
+		mutant("two members of etcd reach nobody but their leader", "bare-etcd-3", cut(followers),
+			plain(quorum.AbsorbTheCrashOfTheLeader), "it had not resumed", "ETCD"),
+		mutant("a scheduler does without the API server", single, withFlag(clusters.Scheduler, "--leader-elect=false"),
+			plain(components.EverythingDependsOnTheAPIServer), "it still ran", "API"),
+		mutant("there is another scheduler", single, withAnother(clusters.Scheduler),
+			plain(components.NothingIsPlaced), "it still succeeded", "SCHED"),
+		mutant("there is another controller manager", single, withAnother(clusters.ControllerManager),
+			plain(components.NothingIsCarriedOut), "it still succeeded", "KCM"),
+		mutant("a node waits for a cloud", single, awaitedCloud, components.WorksWithoutACloud, "waits for a cloud", "CCM"),
+		mutant("DNS servers know a name by themselves", single, knowingDNS,
+			plain(components.NobodyRemembersAName), "it still succeeded", "DNS"),
+		mutant("one of two load balancers leads nowhere", "multi-master-two-lbs", cut(secondBalancer),
+			plain(balancers.NoBalancerIsMissed), "it had not resumed", "LB"),
+		mutant("nobody looks after nodes", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-node-lifecycle-controller"),
+			plain(workers.AWorkerIsReplaced), "lost true, ready true", "NODE"),
+		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
+			plain(leadership.OneOfEachActs), "only the leading kube-scheduler acts", "LEAD", "SPLIT"),
+		mutant("the hosts of two followers do not reach each other", "three-host-stacked", cut(followers),
+			func(_ context.Context, d *Drill) { hosts.SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host) }, "it had not resumed", "TOPO"),
+	)
 })
+
+const single = "single-host-minimal"
+
+func mutant(what, topology string, m Mutation, experiment func(context.Context, *Drill), complaint string, groups ...string) TableEntry {
+	return Entry(what, Topology(topology), mutates(groups...), topology, m, experiment, complaint)
+}
+
+// plain is an experiment that needs no context of its own.
+func plain(experiment func(*Drill)) func(context.Context, *Drill) {
+	return func(_ context.Context, d *Drill) { experiment(d) }
+}

@@ -1,8 +1,14 @@
 package workers
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -68,6 +74,39 @@ var _ = Describe("With one master", Topology("single-master"), Core, SpecPriorit
 		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.MastersReturn()))
 	})
 
+	It("kubelets restart what crashes on their nodes while no API server runs", Claims("API-04"), Component(clusters.APIServer), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, _ := workers(d)
+		Expect(d.StartPodOn(victim, bare)).To(Succeed())
+		pod := d.PodOn(victim, bare)
+		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+
+		killed := time.Now()
+		d.Then(fault.Kill(pod))
+		Expect(d.Took("the kubelet runs it again", restartOf(ctx, d, pod).Sub(killed), d.Timing.StaticPodRestart())).To(Succeed())
+
+		d.Undo()
+		Expect(d.BecomesTrue("the API tells of the restart", d.Timing.ControlPlaneReturn(), wasRestarted)).To(Succeed())
+	})
+
+	It("a service goes on to lead to a node that dies while no API server runs", Claims("API-06"), Component(clusters.APIServer), Label("component:host"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		d.Inject(fault.PowerOff(victim))
+		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+
+		// The service has a pod on each of the two workers.
+		Expect(d).To(LosePart(probe.Service, 0.5).On(other).Within(d.Timing.Noticed()))
+		d.Hold(d.Timing.EndpointsGone().Upper)
+		Expect(d).To(KeepServing(probe.Workload).On(other))
+
+		d.UndoLast()
+		Expect(d).To(Resume(probe.Service).On(other).Within(d.Timing.StaleEndpoints()))
+		d.Undo()
+		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.NodeReturn()))
+	})
+
 	It("a worker that is cut off from it is given up while its pods run", Claims("NODE-09"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		victim, other := workers(d)
@@ -86,3 +125,27 @@ var _ = Describe("With one master", Topology("single-master"), Core, SpecPriorit
 		Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
 	})
 })
+
+// restartOf waits until the kubelet has started another container of a pod that had one, by
+// the node's own runtime, and returns when that was seen.
+func restartOf(ctx context.Context, d *Drill, pod clusters.Instance) time.Time {
+	GinkgoHelper()
+	ctx, cancel := context.WithTimeout(ctx, 2*d.Timing.StaticPodRestart().Upper)
+	defer cancel()
+	Expect(clusters.Await(ctx, 100*time.Millisecond, "the restart of "+pod.String(), func(ctx context.Context) error {
+		all, err := pod.Containers(ctx)
+		if err == nil && (len(all) == 0 || all[0].Attempt == 0 || all[0].State != "CONTAINER_RUNNING") {
+			err = fmt.Errorf("its containers are %+v", all)
+		}
+		return err
+	})).To(Succeed())
+	return time.Now()
+}
+
+func wasRestarted(ctx context.Context, c kubernetes.Interface) error {
+	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
+	if err == nil && (len(pod.Status.ContainerStatuses) != 1 || pod.Status.ContainerStatuses[0].RestartCount == 0) {
+		err = fmt.Errorf("its containers are %+v", pod.Status.ContainerStatuses)
+	}
+	return err
+}

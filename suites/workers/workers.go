@@ -19,28 +19,7 @@ var shared = []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.R
 
 var _ = Describe("The loss of a worker", Topology(topology), Core, SpecPriority(4), Label("component:host"), func() {
 	It("is noticed, hurts nobody else, and its pods are made anew elsewhere unless they are bare", Claims("NODE-01", "NODE-02", "NODE-03", "NODE-04"), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		victim, other := workers(d)
-		occupy(d, victim)
-		d.Inject(fault.PowerOff(victim))
-
-		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
-		Expect(d.BecomesTrue("it is tainted as unreachable", d.Timing.Noticed(), isTainted(victim))).To(Succeed())
-		Expect(d.BecomesTrue("none of its pods is called ready", d.Timing.Noticed(), noneReady(victim))).To(Succeed())
-		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
-		Expect(d.BecomesTrue("as many replicas as before run elsewhere", d.Timing.Binding(), allReady)).To(Succeed())
-		Expect(d.StaysTrue("nobody replaces the bare pod, and its node would have to end it", bareIsDeleted)).To(Succeed())
-		for _, name := range shared {
-			Expect(d).To(KeepServing(name))
-		}
-		Expect(d).To(KeepServing(probe.Workload).On(other))
-		Expect(d.ReadyNodes()).To(Equal(len(Masters(d.Nodes)) + 1))
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.NodeReturn()))
-		Expect(d.BecomesTrue("the bare pod is gone for good", d.Timing.NodeReturn(), bareIsGone)).To(Succeed())
-		Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
-		d.Drifted("a bare pod is not replaced, but since taint-based eviction it is deleted")
+		AWorkerIsReplaced(On(ctx, topology))
 	})
 
 	It("is not noticed without a controller manager", Claims("KCM-02"), Component(clusters.ControllerManager), func(ctx SpecContext) {
@@ -128,3 +107,29 @@ var _ = Describe("A worker whose", Topology(topology), Core, SpecPriority(4), fu
 		Expect(d.Told("its pods are the same, and were not restarted", unchanged(before, podsOn(ctx, d, victim)))).To(Succeed())
 	})
 })
+
+// AWorkerIsReplaced is the experiment of NODE-01 to NODE-04; sabotage runs use it too.
+func AWorkerIsReplaced(d *Drill) {
+	GinkgoHelper()
+	victim, other := workers(d)
+	occupy(d, victim)
+	d.Inject(fault.PowerOff(victim))
+
+	Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
+	Expect(d.BecomesTrue("it is tainted as unreachable", d.Timing.Noticed(), isTainted(victim))).To(Succeed())
+	Expect(d.BecomesTrue("none of its pods is called ready", d.Timing.Noticed(), noneReady(victim))).To(Succeed())
+	Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+	Expect(d.BecomesTrue("as many replicas as before run elsewhere", d.Timing.Binding(), allReady)).To(Succeed())
+	Expect(d.StaysTrue("nobody replaces the bare pod, and its node would have to end it", bareIsDeleted)).To(Succeed())
+	for _, name := range shared {
+		Expect(d).To(KeepServing(name))
+	}
+	Expect(d).To(KeepServing(probe.Workload).On(other))
+	Expect(d.ReadyNodes()).To(Equal(len(Masters(d.Nodes)) + 1))
+
+	d.Undo()
+	Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.NodeReturn()))
+	Expect(d.BecomesTrue("the bare pod is gone for good", d.Timing.NodeReturn(), bareIsGone)).To(Succeed())
+	Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
+	d.Drifted("a bare pod is not replaced, but since taint-based eviction it is deleted")
+}

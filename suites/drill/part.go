@@ -1,0 +1,60 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"faultline/reports/record"
+	"faultline/suites/probe"
+)
+
+// partProof is how many samples tell what part of requests fails.
+const partProof = 60
+
+// LosePart expects a part of the requests of a probe to fail, from the latest landing until
+// the next fault or undo: those that a service leads to a dead pod, say, one in two where
+// there were two. Chance decides for each request, so what counts is whether as many fail
+// as chance can bring about, four standard deviations either way.
+func LosePart(name probe.Name, share float64) *expectation {
+	look := func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
+		return lookPart(ctx, d, e, t, share)
+	}
+	return &expectation{verb: fmt.Sprintf("lose %.0f %% of", 100*share), name: name, look: look}
+}
+
+func lookPart(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline, share float64) finding {
+	// A loss may take as long to show as any other.
+	from := d.changed() + e.bounds.Upper
+	await(ctx, func() bool { return answered(t, from, d.now()) >= partProof })
+	check := func(until time.Duration) error { return judgePart(t, from, until, share) }
+	if err := check(d.now()); err != nil {
+		return finding{false, err.Error(), nil}
+	}
+	d.promise(fmt.Sprintf("%.0f %% of %s stay lost", 100*share, t), check)
+	lost := 1 - t.SuccessRatio(from, d.now())
+	return finding{true, fmt.Sprintf("%.0f %% of %d requests fail (%s)", 100*lost, answered(t, from, d.now()), waysText(t.Ways(from, d.now()))), nil}
+}
+
+func judgePart(t *probe.Timeline, from, until time.Duration, share float64) error {
+	n := answered(t, from, until)
+	lost := 1 - t.SuccessRatio(from, until)
+	chance := 4 * math.Sqrt(share*(1-share)/float64(max(n, 1)))
+	if math.Abs(lost-share) > chance {
+		return fmt.Errorf("%.0f %% of %d requests failed, want %.0f %% to %.0f %% (%s)",
+			100*lost, n, 100*(share-chance), 100*(share+chance), waysText(t.Ways(from, until)))
+	}
+	return nil
+}
+
+// answered counts the samples sent in [from, until) that say something about the target.
+func answered(t *probe.Timeline, from, until time.Duration) int {
+	n := 0
+	for way, count := range t.Ways(from, until) {
+		if way != record.Starved {
+			n += count
+		}
+	}
+	return n
+}

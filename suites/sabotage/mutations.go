@@ -1,0 +1,192 @@
+package sabotage
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+)
+
+// mutationTime is how long a mutation may take to be in effect.
+const mutationTime = 2 * time.Minute
+
+// withFlag adds a flag to every instance of a component.
+func withFlag(component clusters.Component, flag string) Mutation {
+	return func(ctx context.Context, d *Drill) error {
+		for _, i := range d.Instances(component) {
+			before, err := i.Process(ctx)
+			if err != nil {
+				return err
+			}
+			err = copyManifest(ctx, i, i, func(pod *corev1.Pod) { addFlags(pod, flag) })
+			if err != nil {
+				return err
+			}
+			if err := awaitAnother(ctx, i, before); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// spare is the number of an instance that no layout has.
+const spare = 9
+
+// withAnother starts one more instance of an elected component on the first master. It
+// takes part in no election, so that it acts at once.
+func withAnother(component clusters.Component) Mutation {
+	return func(ctx context.Context, d *Drill) error {
+		first := d.Instances(component)[0]
+		another := clusters.Instance{Component: component, Node: first.Node, Copy: spare}
+		err := copyManifest(ctx, first, another, func(pod *corev1.Pod) {
+			pod.Name = another.Name()
+			container := &pod.Spec.Containers[0]
+			container.Env = append(container.Env, corev1.EnvVar{Name: clusters.CopyVariable, Value: fmt.Sprint(spare)})
+			// Nobody asks it how it is: its port is another than the probes know.
+			container.Ports, container.LivenessProbe, container.ReadinessProbe, container.StartupProbe = nil, nil, nil, nil
+			addFlags(pod, "--leader-elect=false", fmt.Sprintf("--secure-port=%d", another.Port()))
+		})
+		if err != nil {
+			return err
+		}
+		return awaitAnother(ctx, another, clusters.Process{})
+	}
+}
+
+// addFlags adds flags to a component's command. Of a flag that is given twice the last counts.
+func addFlags(pod *corev1.Pod, flags ...string) {
+	command := &pod.Spec.Containers[0].Command
+	*command = append(slices.Clone(*command), flags...)
+}
+
+// copyManifest writes a changed manifest of a static pod in its own place, or as that of
+// another. The kubelet reads the folder at any time, so the file is written elsewhere first.
+func copyManifest(ctx context.Context, from, to clusters.Instance, change func(*corev1.Pod)) error {
+	text, err := from.Node.Exec(ctx, "cat", from.Manifest())
+	if err != nil {
+		return err
+	}
+	pod := &corev1.Pod{}
+	if err := yaml.UnmarshalStrict(text, pod); err != nil {
+		return fmt.Errorf("manifest of %s: %w", from, err)
+	}
+	change(pod)
+	if text, err = yaml.Marshal(pod); err != nil {
+		return err
+	}
+	_, err = to.Node.Exec(ctx, "sh", "-c", `umask 077 && printf '%s' "$2" > /etc/kubernetes/mutated && mv /etc/kubernetes/mutated "$1"`,
+		"sh", to.Manifest(), string(text))
+	return err
+}
+
+// awaitAnother waits until an instance runs as another process than before.
+func awaitAnother(ctx context.Context, i clusters.Instance, before clusters.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, mutationTime)
+	defer cancel()
+	return clusters.Await(ctx, 250*time.Millisecond, "the mutated "+i.String(), func(ctx context.Context) error {
+		p, err := i.Process(ctx)
+		if err == nil && p.PID == before.PID && p.StartTicks == before.StartTicks {
+			err = fmt.Errorf("PID %d still runs", p.PID)
+		}
+		return err
+	})
+}
+
+// cut keeps nodes from reaching each other.
+func cut(nodes func(*Drill) (a, b []*clusters.Node)) Mutation {
+	return func(_ context.Context, d *Drill) error {
+		d.Inject(fault.Partition(nodes(d)))
+		return nil
+	}
+}
+
+// followers are the members of etcd beside its leader, each on its own.
+func followers(d *Drill) (one, other []*clusters.Node) {
+	rest := d.EtcdMembers().Except(d.Leader(clusters.Etcd))
+	return []*clusters.Node{rest[0].Node}, []*clusters.Node{rest[1].Node}
+}
+
+// secondBalancer is one of two load balancers, and all that is behind it.
+func secondBalancer(d *Drill) (balancer, masters []*clusters.Node) {
+	return d.With(clusters.Balancer)[1:], d.With(clusters.ControlPlane)
+}
+
+// knowingDNS lets DNS servers know the API's name by themselves.
+func knowingDNS(ctx context.Context, d *Drill) error {
+	client, err := d.Client(d.Front())
+	if err != nil {
+		return err
+	}
+	service, err := client.CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	maps := client.CoreV1().ConfigMaps("kube-system")
+	config, err := maps.Get(ctx, "coredns", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	hosts := fmt.Sprintf("ready\n    hosts {\n        %s kubernetes.default.svc.cluster.local\n        fallthrough\n    }\n", service.Spec.ClusterIP)
+	config.Data["Corefile"] = strings.Replace(config.Data["Corefile"], "ready\n", hosts, 1)
+	if _, err := maps.Update(ctx, config, metav1.UpdateOptions{}); err != nil {
+		return err
+	}
+	return restartDNS(ctx, client)
+}
+
+// restartDNS replaces the DNS servers, and waits until the new ones are ready.
+func restartDNS(ctx context.Context, client kubernetes.Interface) error {
+	pods := client.CoreV1().Pods("kube-system")
+	servers := metav1.ListOptions{LabelSelector: "k8s-app=kube-dns"}
+	before, err := pods.List(ctx, servers)
+	if err != nil {
+		return err
+	}
+	if err := pods.DeleteCollection(ctx, metav1.DeleteOptions{}, servers); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, mutationTime)
+	defer cancel()
+	return clusters.Await(ctx, 250*time.Millisecond, "the DNS servers that know a name", func(ctx context.Context) error {
+		now, err := pods.List(ctx, servers)
+		if err != nil {
+			return err
+		}
+		if len(now.Items) != len(before.Items) {
+			return fmt.Errorf("there are %d pods", len(now.Items))
+		}
+		for _, p := range now.Items {
+			if p.DeletionTimestamp != nil || !clusters.PodReady(&p) {
+				return fmt.Errorf("pod %s is not ready", p.Name)
+			}
+		}
+		return nil
+	})
+}
+
+// awaitedCloud marks a node as one that waits for a cloud. The mark repels nobody, so that
+// everything else works.
+func awaitedCloud(ctx context.Context, d *Drill) error {
+	client, err := d.Client(d.Front())
+	if err != nil {
+		return err
+	}
+	node, err := client.CoreV1().Nodes().Get(ctx, d.Nodes[0].Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: "node.cloudprovider.kubernetes.io/uninitialized", Effect: corev1.TaintEffectPreferNoSchedule})
+	_, err = client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{})
+	return err
+}

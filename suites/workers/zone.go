@@ -1,0 +1,105 @@
+package workers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// Workers that lose the load balancer look dead to a control plane that is well. What comes
+// of it depends on how many there are: the controller manager gives up silent nodes one
+// after the other, and no more of them when at least 55 % and more than two of all nodes
+// are silent (--unhealthy-zone-threshold; no label divides the nodes into zones).
+var _ = Describe("A load balancer that is out for long", Component(clusters.Envoy), SpecPriority(4), func() {
+	It("lets a healthy control plane evict healthy pods from two workers", Topology(topology), Core, Claims("LB-03"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, other := workers(d)
+		occupy(d, victim)
+		loseBalancer(d)
+
+		Expect(d).To(MarkNotReady(victim, other).Within(d.Timing.NodeNotReady()))
+		for _, n := range []*clusters.Node{victim, other} {
+			Expect(d.Took("the pods of "+n.Name+" are evicted", d.AwaitEviction(n), d.Timing.EvictionOf(2))).To(Succeed())
+			Expect(d.Told("its replicas run on", containersRun(ctx, n))).To(Succeed())
+		}
+		Expect(d.StaysTrue("their replacements have no node", somePending)).To(Succeed())
+		Expect(d).To(KeepServing(probe.Workload))
+
+		d.Undo()
+		Expect(d.BecomesTrue("the workers are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		Expect(d.BecomesTrue("all replicas run", d.Timing.NodeReturn(), allReady)).To(Succeed())
+		Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
+		d.Drifted("workers that only the load balancer's loss has silenced are given up, and their pods evicted")
+	})
+
+	It("spares most of four workers", Topology(fourWorkers), Nightly, Claims("LB-03"), func(ctx SpecContext) {
+		d := On(ctx, fourWorkers)
+		loseBalancer(d)
+
+		Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(d.Timing.NodeNotReady()))
+		Expect(d.StaysTrueFor("at most two of them are given up", d.Timing.EvictionOf(len(Workers(d.Nodes))).Upper, atMostGivenUp(2))).To(Succeed())
+		Expect(d).To(KeepServing(probe.Workload))
+
+		d.Undo()
+		Expect(d.BecomesTrue("the workers are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		d.Drifted("with so many workers silent the controller manager suspends eviction: losing more of them is safer")
+	})
+})
+
+const fourWorkers = "multi-master-4-workers"
+
+// loseBalancer takes the load balancer away, and asks a master directly from then on.
+func loseBalancer(d *Drill) {
+	GinkgoHelper()
+	d.Inject(fault.HoldDown(d.Instances(clusters.Envoy)...).Losing(clusters.Envoy))
+	d.AskThrough(d.APIServers()[0])
+	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+}
+
+var _ = Describe("The loss of most nodes at once", Topology(fourWorkers), Nightly, Label("component:host"), func() {
+	It("suspends eviction, and that of all nodes ends it", Claims("NODE-07"), func(ctx SpecContext) {
+		d := On(ctx, fourWorkers)
+		d.Inject(fault.PowerOff(Workers(d.Nodes)...).Losing(clusters.CoreDNS))
+
+		Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(d.Timing.NodeNotReady()))
+		Expect(d.StaysTrueFor("at most two of them are given up", d.Timing.EvictionOf(len(Workers(d.Nodes))).Upper, atMostGivenUp(2))).To(Succeed())
+
+		d.Inject(fault.StopService(d.Instances(clusters.Kubelet)...).Losing(clusters.Kubelet))
+		Expect(d.BecomesTrue("no node is given up any more", d.Timing.NodeNotReady(), atMostGivenUp(0))).To(Succeed())
+
+		d.Undo()
+		Expect(d.BecomesTrue("all nodes are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		d.Drifted("eviction stops when at least 55 % and more than two of all nodes are silent, and is taken back when all are")
+	})
+})
+
+// atMostGivenUp fails when more nodes than that bear the taint that evicts pods.
+func atMostGivenUp(most int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		var given []string
+		for _, n := range list.Items {
+			if slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Effect == corev1.TaintEffectNoExecute }) {
+				given = append(given, n.Name)
+			}
+		}
+		if len(given) > most {
+			return fmt.Errorf("%v are given up", given)
+		}
+		return nil
+	}
+}
