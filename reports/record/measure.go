@@ -28,6 +28,22 @@ func MedianRecovery(experiments []Experiment) (seconds float64, measured bool) {
 	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, true
 }
 
+// TotalSpent adds up what the experiments' time went into, where that is known.
+func TotalSpent(experiments []Experiment) (total Spent, known bool) {
+	for _, e := range experiments {
+		if s := e.Spent; s != nil {
+			total.Cluster += s.Cluster
+			total.Steady += s.Steady
+			total.Faults += s.Faults
+			total.Waiting += s.Waiting
+			total.Restoring += s.Restoring
+			total.Audit += s.Audit
+			known = true
+		}
+	}
+	return total, known
+}
+
 // Decisive is the observation that says most about the claim in one line: one
 // that failed, else the first. Those of the claim come before those of no claim,
 // and these before those of other claims, save that a failure in an experiment

@@ -97,7 +97,9 @@ type Experiment struct {
 	Cluster   string    `json:"cluster"`
 	StartedAt time.Time `json:"startedAt"`
 	Seconds   float64   `json:"seconds"`
-	Verdict   Verdict   `json:"verdict"`
+	// Spent is what the experiment's time, and that of its cluster, went into.
+	Spent   *Spent  `json:"spent,omitempty"`
+	Verdict Verdict `json:"verdict"`
 	// Drift is set with the verdict Drifted: how today differs, as observed here.
 	Drift string `json:"drift,omitempty"`
 	// Reason explains every verdict but Held.
@@ -113,6 +115,20 @@ type Experiment struct {
 	// Command repeats this experiment alone.
 	Command string `json:"command,omitempty"`
 }
+
+// Spent is an account of an experiment's time, in seconds. Waiting is for Kubernetes and its
+// settings; everything else is the suite's own.
+type Spent struct {
+	Cluster   float64 `json:"cluster"`   // a fresh cluster, or the proof that the last one is as good as new; before the experiment's start
+	Steady    float64 `json:"steady"`    // until every probe was green for a while
+	Faults    float64 `json:"faults"`    // injecting, proving and undoing
+	Waiting   float64 `json:"waiting"`   // for what was expected
+	Restoring float64 `json:"restoring"` // until the cluster was as good as new
+	Audit     float64 `json:"audit"`     // of the acknowledged writes
+}
+
+// Own is what is not waiting for Kubernetes.
+func (s Spent) Own() float64 { return s.Cluster + s.Steady + s.Faults + s.Restoring + s.Audit }
 
 // Fault is one injected fault with the instants of its states.
 type Fault struct {

@@ -178,7 +178,13 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 		first += "; median recovery " + format.Seconds(m)
 	}
 	p.line(p.paint(verdict, strings.ToUpper(string(s.Outcome))) + "  run " + plain(run.ID))
-	for _, text := range []string{first, format.Count(s.Claims.Total, "claim") + ": " + counts(s.Claims)} {
+	lines := []string{first, format.Count(s.Claims.Total, "claim") + ": " + counts(s.Claims)}
+	if spent, known := record.TotalSpent(run.Experiments); known {
+		lines = append(lines, fmt.Sprintf("time: %s waiting for Kubernetes, %s clusters, %s faults, %s steady states, %s restoring and audits",
+			format.Seconds(spent.Waiting), format.Seconds(spent.Cluster), format.Seconds(spent.Faults), format.Seconds(spent.Steady),
+			format.Seconds(spent.Restoring+spent.Audit)))
+	}
+	for _, text := range lines {
 		for _, l := range wrap(text, p.width) {
 			p.line(l)
 		}

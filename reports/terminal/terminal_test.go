@@ -51,6 +51,19 @@ func TestSkippedExperimentsTellWhy(t *testing.T) {
 	}
 }
 
+func TestTimeIsAccountedForWhereItIsKnown(t *testing.T) {
+	run := fixture.Run()
+	if text := render(t, run, Options{Width: 140}); strings.Contains(text, "waiting for Kubernetes") {
+		t.Errorf("an account without figures in\n%s", text)
+	}
+	run.Experiments[0].Spent = &record.Spent{Cluster: 30, Steady: 2, Faults: 1, Waiting: 40, Restoring: 5, Audit: 1}
+	run.Experiments[1].Spent = &record.Spent{Waiting: 20}
+	want := "time: 60.0 s waiting for Kubernetes, 30.0 s clusters, 1.00 s faults, 2.00 s steady states, 6.00 s restoring and audits"
+	if text := render(t, run, Options{Width: 140}); !strings.Contains(text, want) {
+		t.Errorf("%q is missing in\n%s", want, text)
+	}
+}
+
 func TestLinesFitTheWidth(t *testing.T) {
 	run := fixture.Run()
 	run.Experiments[3].Observations[0].Observed = strings.Repeat("word ", 80) + strings.Repeat("x", 200)

@@ -33,6 +33,7 @@ type Drill struct {
 	// door is where requests and conditions go to the API.
 	door       clusters.Endpoint
 	experiment record.Experiment
+	spent      record.Spent
 	clock      probe.Clock
 	options    options
 	window     probe.Window
@@ -89,7 +90,9 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	ginkgo.DeferCleanup(d.finish)
 	var err error
+	begun := time.Now()
 	d.Cluster, err = bench.acquire(ctx, topology)
+	d.spend(&d.spent.Cluster, begun)
 	if errors.Is(err, clusters.ErrUnsupported) {
 		d.skipped = true
 		ginkgo.Skip(err.Error())
@@ -101,14 +104,19 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	d.injector = fault.NewInjector(d.Cluster, bench.journal)
 	d.injector.Sabotage = d.options.sabotage
+	begun = time.Now()
 	d.probes, err = bench.startProbes(ctx, d.Cluster, d.options.lie)
 	d.require(err, "no probes")
 	d.clock = d.probes.Clock()
 	d.require(d.mutate(), "the mutation failed")
 	d.require(d.awaitSteadyState(), "no steady state")
+	d.spend(&d.spent.Steady, begun)
 	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
 	return d
 }
+
+// spend books the time since an instant on a part of the experiment's account.
+func (d *Drill) spend(part *float64, since time.Time) { *part += time.Since(since).Seconds() }
 
 // mutate changes the system where that is asked for. Faults that it injects are no part of
 // the experiment.
@@ -190,6 +198,7 @@ func (d *Drill) now() time.Duration { return d.clock.Now() }
 // fault whose effect cannot be proven ends the spec as inconclusive.
 func (d *Drill) Inject(f fault.Fault) {
 	ginkgo.GinkgoHelper()
+	defer d.spend(&d.spent.Faults, time.Now())
 	injection, err := d.injector.Inject(d.ctx, f)
 	if injection != nil {
 		d.injections = append(d.injections, injection)
@@ -234,6 +243,7 @@ func (d *Drill) Hold(duration time.Duration) {
 func (d *Drill) Undo() {
 	ginkgo.GinkgoHelper()
 	d.checkPromises()
+	defer d.spend(&d.spent.Faults, time.Now())
 	for _, i := range slices.Backward(d.injections) {
 		gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())
 	}
@@ -244,6 +254,7 @@ func (d *Drill) Undo() {
 func (d *Drill) UndoLast() {
 	ginkgo.GinkgoHelper()
 	d.checkPromises()
+	defer d.spend(&d.spent.Faults, time.Now())
 	for _, i := range slices.Backward(d.injections) {
 		if i.State() == fault.Landed {
 			gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())

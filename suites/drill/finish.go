@@ -29,7 +29,9 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 		}
 		return
 	}
+	begun := time.Now()
 	restored := d.restore(ctx)
+	d.spend(&d.spent.Restoring, begun)
 	if restored != nil {
 		bench.spoiled = restored.Error()
 	}
@@ -39,7 +41,9 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 	if len(d.injections) == 0 {
 		d.window.Injected, d.window.Undone = d.window.End, d.window.End
 	}
+	begun = time.Now()
 	audited := d.audit(ctx)
+	d.spend(&d.spent.Audit, begun)
 	if d.inconclusive == "" {
 		d.inconclusive = d.starvation()
 	}
@@ -152,6 +156,9 @@ func (d *Drill) starvation() string {
 func (d *Drill) judge(spec types.SpecReport, afterwards error) {
 	e := &d.experiment
 	e.Seconds = d.now().Seconds()
+	// The experiment's time begins with its probes, after the cluster.
+	d.spent.Waiting = max(0, e.Seconds+d.spent.Cluster-d.spent.Own())
+	e.Spent = &d.spent
 	switch {
 	case interrupted(spec.State):
 		e.Verdict, e.Reason = record.Inconclusive, "the experiment was interrupted"
