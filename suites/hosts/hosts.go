@@ -17,12 +17,6 @@ var _ = Describe("Three hosts with etcd and masters on each", Topology("three-ho
 		d := On(ctx, "three-host-stacked")
 		SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host)
 	})
-
-	for _, host := range []string{"h1", "h2", "h3"} {
-		It("survive the loss of host "+host, Nightly, Claims("TOPO-18"), func(ctx SpecContext) {
-			SurviveTheLossOf(On(ctx, "three-host-stacked"), host)
-		})
-	}
 })
 
 // SurviveTheLossOf is the experiment of TOPO-18 on one of the hosts.

@@ -1,0 +1,132 @@
+package hosts
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// column is a layout of the availability matrix, with the claims that its cells test.
+type column struct {
+	topology clusters.Topology
+	// one and two are the claims about the loss of one host and of two.
+	one, two []string
+}
+
+// columns are document A's options for one, two and three hosts, and the layouts beside
+// them whose hosts matter (A:L50 to A:L69, A:L22, A:L54, B:L20).
+func columns() []column {
+	return []column{
+		{topology: clusters.SingleHostMinimal(), one: []string{"TOPO-01"}},
+		{topology: clusters.SingleHostMirroredDisk(), one: []string{"TOPO-04"}},
+		{topology: clusters.SingleHostStaticPods(), one: []string{"TOPO-06"}},
+		{topology: clusters.SingleHostVMs(), one: []string{"TOPO-10"}},
+		{topology: clusters.TwoHostMinimal(), one: []string{"TOPO-11", "TOPO-12"}},
+		{topology: clusters.TwoHostSpread(), one: []string{"TOPO-12"}},
+		{topology: clusters.TwoHostDual(), one: []string{"TOPO-12"}},
+		{topology: clusters.TwoHostMirroredDisk(), one: []string{"TOPO-04"}},
+		{topology: clusters.TwoHostSplitMasters(), one: []string{"TOPO-14", "TOPO-15"}},
+		{topology: clusters.TwoHostVMs(), one: []string{"TOPO-15"}},
+		{topology: clusters.EtcdTwoPlusOne(), one: []string{"ETCD-17"}},
+		{topology: clusters.EvenEtcd(), one: []string{"ETCD-01"}},
+		{topology: clusters.ThreeHostStacked(), one: []string{"TOPO-18"}, two: []string{"TOPO-19"}},
+		{topology: clusters.ThreeHostVMs(), one: []string{"TOPO-18"}, two: []string{"TOPO-19"}},
+		{topology: clusters.MultiMaster(2), one: []string{"TOPO-18"}, two: []string{"TOPO-19"}},
+		{topology: clusters.ExternalEtcd(), one: []string{"ETCD-23"}, two: []string{"ETCD-23"}},
+	}
+}
+
+// Every host and every pair of hosts of every layout is lost once. What that costs is told
+// beforehand by counting majorities and placements (clusters.Topology.Predict); an
+// experiment that disagrees is a finding.
+var _ = Describe("The loss of", Nightly, Label("matrix"), Label("component:host"), func() {
+	for _, c := range columns() {
+		for _, lost := range losses(c.topology) {
+			claims := c.one
+			if len(lost) > 1 {
+				claims = c.two
+			}
+			It(cellName(c.topology, lost), Topology(c.topology.Name), Claims(claims...), func(ctx SpecContext) {
+				loseHosts(On(ctx, c.topology.Name), lost)
+			})
+		}
+	}
+})
+
+// losses are every host of a layout, and every pair of them where a third is left.
+func losses(t clusters.Topology) [][]string {
+	var all [][]string
+	for n, h := range t.Hosts {
+		if onlyBalancers(h) && len(t.Hosts) == 2 {
+			continue // what stands beside the only host is no host of the document's
+		}
+		all = append(all, []string{h.Name})
+		if len(t.Hosts) > 2 {
+			for _, other := range t.Hosts[n+1:] {
+				all = append(all, []string{h.Name, other.Name})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b []string) int { return len(a) - len(b) })
+	return all
+}
+
+func onlyBalancers(h clusters.Host) bool {
+	return !slices.ContainsFunc(h.Members, func(m clusters.Member) bool { return m.Role != clusters.Balancer })
+}
+
+// cellName is a cell of the matrix as a sentence.
+func cellName(t clusters.Topology, lost []string) string {
+	outcome := "ends the control plane"
+	switch o := t.Predict(clusters.Loss{Hosts: lost}); {
+	case o.Controlled:
+		outcome = "is survived"
+	case o.Writable:
+		outcome = "leaves an API whose changes nobody carries out"
+	}
+	return fmt.Sprintf("%s of %s %s", strings.Join(lost, " and "), t.Name, outcome)
+}
+
+// loseHosts is one cell: the loss, whether it costs what the model says, and the return.
+func loseHosts(d *Drill, hosts []string) {
+	GinkgoHelper()
+	var lost []*clusters.Node
+	for _, h := range hosts {
+		lost = append(lost, d.Host(h)...)
+	}
+	want := d.Topology.Predict(clusters.Loss{Hosts: hosts})
+	d.Inject(fault.PowerOff(lost...).Losing(clusters.Components...))
+
+	if want.Writable {
+		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
+	} else {
+		Expect(d).To(Lose(probe.Write).Through(d.Front()).Within(d.Timing.Noticed()))
+	}
+	for _, name := range []probe.Name{probe.Schedule, probe.Reconcile} {
+		if want.Controlled {
+			Expect(d).To(Pause(name).Within(d.Timing.HostLossFailover()))
+		} else {
+			Expect(d).To(Lose(name).Within(d.Timing.Noticed()))
+		}
+	}
+	if left := without(d.WorkloadNodes(), lost); len(left) > 0 {
+		Expect(d).To(KeepServing(probe.Workload).On(left...))
+	}
+
+	d.Undo()
+	for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile, probe.Workload} {
+		Expect(d).To(Resume(name).Within(d.Timing.MastersReturn()))
+	}
+}
+
+func without(nodes, lost []*clusters.Node) []*clusters.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n *clusters.Node) bool { return slices.Contains(lost, n) })
+}
