@@ -234,6 +234,18 @@ func (t Timing) LoadBalancerAfterRemoval() Bounds {
 	return Bounds{Upper: t.upper(fileCheckFrequency+terminationGrace) + t.LoadBalancer().Upper}
 }
 
+// HandOverAfterRemoval bounds a fail-over from a leader whose manifest is taken or changed:
+// the kubelet has to notice the file, the leader to end, and its lease to run out.
+func (t Timing) HandOverAfterRemoval() Bounds {
+	return Bounds{Upper: t.upper(fileCheckFrequency+terminationGrace) + t.LeaseTakeover().Upper}
+}
+
+// Forgotten bounds when kubelets have ended what an API that has forgotten everything does
+// not know of: they connect to it again, and learn that they have no pods.
+func (t Timing) Forgotten() Bounds {
+	return Bounds{Upper: t.NodeReturn().Upper}
+}
+
 // HostLoss bounds how long the API pauses when a host with a master dies: the
 // load balancer has to notice, and etcd to elect.
 func (t Timing) HostLoss() Bounds {

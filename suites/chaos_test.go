@@ -17,6 +17,7 @@ import (
 	_ "faultline/suites/quorum"
 	"faultline/suites/rundir"
 	_ "faultline/suites/sabotage"
+	_ "faultline/suites/storage"
 	_ "faultline/suites/workers"
 )
 
