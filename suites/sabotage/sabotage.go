@@ -66,7 +66,7 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 		mutant("one of two load balancers leads nowhere", "multi-master-two-lbs", cut(secondBalancer),
 			plain(balancers.NoBalancerIsMissed), "it had not resumed", "LB"),
 		mutant("nobody looks after nodes", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-node-lifecycle-controller"),
-			plain(workers.AWorkerIsReplaced), "lost true, ready true", "NODE"),
+			plain(workers.AWorkerIsReplaced), "lost true, ready true", "NODE", "WORK"),
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
 			plain(leadership.OneOfEachActs), "only the leading kube-scheduler acts", "LEAD", "SPLIT"),
 		mutant("the hosts of two followers do not reach each other", "three-host-stacked", cut(followers),

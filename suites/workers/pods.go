@@ -73,6 +73,30 @@ func podsOn(ctx context.Context, d *Drill, n *clusters.Node) []corev1.Pod {
 	return pods
 }
 
+// podsOf lists the replicas of the drill's deployment.
+func podsOf(ctx context.Context, d *Drill) []corev1.Pod {
+	GinkgoHelper()
+	client, err := d.Client(d.Front())
+	Expect(err).NotTo(HaveOccurred())
+	list, err := client.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(list.Items).NotTo(BeEmpty())
+	return list.Items
+}
+
+// runsWithout fails unless the drill's deployment has a ready replica elsewhere.
+func runsWithout(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
+		if err != nil {
+			return err
+		}
+		return Unless(slices.ContainsFunc(list.Items, func(p corev1.Pod) bool {
+			return p.Spec.NodeName != n.Name && podReady(p.Status.Conditions)
+		}), fmt.Errorf("there are %d pods", len(list.Items)))
+	}
+}
+
 // unchanged fails unless they are the same pods, never restarted since.
 func unchanged(before, now []corev1.Pod) error {
 	identity := func(pods []corev1.Pod) []string {

@@ -3,6 +3,9 @@
 package workers
 
 import (
+	"slices"
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -49,6 +52,22 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, SpecPriority(
 
 		d.UndoLast()
 		Expect(d.BecomesTrue("all replicas run", d.Timing.ControlPlaneReturn(), allReady)).To(Succeed())
+	})
+
+	It("takes a lone replica away for as long as an eviction takes, and of several one", Claims("WORK-08"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		lone := podsOf(ctx, d)[0]
+		victim, err := d.Node(lone.Spec.NodeName)
+		Expect(err).NotTo(HaveOccurred())
+		others := slices.DeleteFunc(Workers(d.Nodes), func(n *clusters.Node) bool { return n == victim })
+		d.Inject(fault.PowerOff(victim))
+		began := time.Now()
+
+		// The web service has a replica on each worker.
+		Expect(d).To(Pause(probe.Service).On(others...).Within(d.Timing.EndpointsGone()))
+		Expect(d).To(KeepServing(probe.Write))
+		Expect(d.BecomesTrue("the lone replica runs elsewhere", d.Timing.Replacement(), runsWithout(victim))).To(Succeed())
+		Expect(d.Took("the lone replica is missed", time.Since(began), d.Timing.Replacement())).To(Succeed())
 	})
 
 	It("for a short time is ridden out", Claims("NODE-05"), func(ctx SpecContext) {
