@@ -183,3 +183,13 @@ func TestRefusedTooSoon(t *testing.T) {
 		t.Error("success is taken for a refusal")
 	}
 }
+
+func TestClustersAreOfTheirRun(t *testing.T) {
+	for name, want := range map[string]bool{
+		ClusterName("abc", 1): true, ClusterName("abc", 101): true, ClusterName("abcd", 1): false, "faultline-abc-x-1": false, "kind": false, "abc-1": false,
+	} {
+		if got := ofRun(name, "abc"); got != want {
+			t.Errorf("%s of run abc: %t, want %t", name, got, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/cluster"
@@ -34,6 +35,30 @@ func Delete(ctx context.Context, e *engine.Engine, name, dir string) error {
 // DeleteNetwork removes the network of a run, which must have no cluster any more.
 func DeleteNetwork(ctx context.Context, e *engine.Engine, run string) error {
 	return removeNetworks(ctx, e, runLabel+"="+run)
+}
+
+// DeleteRun removes every cluster and the network of a run, and says what it removed.
+func DeleteRun(ctx context.Context, e *engine.Engine, run string, say func(format string, args ...any)) error {
+	names, err := cluster.NewProvider(e.ProviderOption()).List()
+	if err != nil {
+		return fmt.Errorf("list kind clusters: %w", err)
+	}
+	var errs []error
+	for _, name := range names {
+		if ofRun(name, run) {
+			say("deleting cluster %s, which its run has left", name)
+			errs = append(errs, removeContainers(ctx, e, kindLabel+"="+name))
+		}
+	}
+	errs = append(errs, removeContainers(ctx, e, runLabel+"="+run), removeNetworks(ctx, e, runLabel+"="+run))
+	return errors.Join(errs...)
+}
+
+// ofRun tells whether a cluster's name is that of a run, see ClusterName.
+func ofRun(name, run string) bool {
+	number, ok := strings.CutPrefix(name, prefix+run+"-")
+	_, err := strconv.Atoi(number)
+	return ok && err == nil
 }
 
 // Clean removes every cluster and network of every run of Faultline from the

@@ -74,20 +74,28 @@ func ginkgoArguments(dir rundir.Dir, seed int64) ([]string, error) {
 }
 
 // runSuite runs Ginkgo. An interrupt reaches it by itself, being in our process
-// group, and it cleans up: we only wait.
+// group, and it cleans up: we only wait. A reaper does so where all of us are killed.
 func runSuite(dir rundir.Dir, args []string) error {
 	// The suite's processes work in another folder than ours.
 	artifacts, err := filepath.Abs(rundir.Artifacts())
 	if err != nil {
 		return err
 	}
+	stop := func() error { return nil }
+	if os.Getenv("SKIP_RESOURCE_CLEANUP") == "" {
+		reaper, err := startReaper(dir.Run)
+		if err != nil {
+			return err
+		}
+		stop = reaper.stop
+	}
 	cmd := exec.Command("go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), rundir.Variable+"="+dir.Run, "ARTIFACTS="+artifacts)
+	cmd.Env = append(os.Environ(), rundir.Variable+"="+dir.Run, suiteVariable+"="+dir.Run, "ARTIFACTS="+artifacts)
 	ignored := make(chan os.Signal, 4)
 	signal.Notify(ignored, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(ignored)
-	return cmd.Run()
+	return errors.Join(cmd.Run(), stop())
 }
 
 // refuse leaves a summary of a run that was refused before anything changed.

@@ -35,6 +35,7 @@ var verbs = []verb{
 	{"images", "pull or build the images", prepareImages},
 	{"compiler", "make sure that the race detector finds a C compiler", compiler},
 	{"clean", "remove everything of every run", clean},
+	{"reap", "remove what a run leaves once it has ended; chaos starts it", reap},
 }
 
 // exitError carries the exit status of a verdict that has been printed already.
