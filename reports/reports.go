@@ -16,6 +16,7 @@ import (
 // The files of a run.
 const (
 	RecordFile  = "record.json"
+	SchemaFile  = "record.schema.json"
 	SummaryFile = "summary.json"
 	JUnitFile   = "junit.xml"
 	HTMLFile    = "report.html"
@@ -31,6 +32,7 @@ func Write(dir string, run *record.Run) error {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return errors.Join(
 		run.Save(in(RecordFile)),
+		record.WriteFile(in(SchemaFile), func(w io.Writer) error { _, err := io.WriteString(w, record.Schema); return err }),
 		record.Summarise(run).Save(in(SummaryFile)),
 		record.WriteFile(in(JUnitFile), func(w io.Writer) error { return junit.Write(w, run) }),
 		record.WriteFile(in(HTMLFile), func(w io.Writer) error { return html.Write(w, run) }),

@@ -1,11 +1,14 @@
 package reports_test
 
 import (
+	"errors"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"faultline/reports"
 	"faultline/reports/internal/fixture"
 	"faultline/reports/record"
+	"faultline/reports/terminal"
 )
 
 func TestWriteMakesEveryFile(t *testing.T) {
@@ -23,7 +27,7 @@ func TestWriteMakesEveryFile(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 4 {
+	if err != nil || len(entries) != 5 {
 		t.Fatalf("got %v, %v", entries, err)
 	}
 	if _, err := record.Load(filepath.Join(dir, reports.RecordFile)); err != nil {
@@ -47,11 +51,33 @@ func TestOneFailureKeepsNoOtherFile(t *testing.T) {
 	}
 }
 
+// What earlier versions recorded is rendered by every version after them.
+func TestEarlierRecordsRender(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("record", "testdata", "earlier", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the earlier records are gone: %v, %v", files, err)
+	}
+	for _, file := range files {
+		run, err := record.Load(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if err := errors.Join(reports.Write(t.TempDir(), run), terminal.Write(io.Discard, run, terminal.Options{})); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 // Reports must stay usable without a cluster or a test framework.
 func TestImports(t *testing.T) {
+	libraries := []string{"faultline/reports", "golang.org/x/term", "sigs.k8s.io/yaml",
+		"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema"}
 	allowed := func(path string) bool {
-		return !strings.Contains(path, ".") && !strings.HasPrefix(path, "faultline/") ||
-			strings.HasPrefix(path, "faultline/reports") || path == "golang.org/x/term" || path == "sigs.k8s.io/yaml"
+		if !strings.Contains(path, ".") && !strings.HasPrefix(path, "faultline/") {
+			return true
+		}
+		return slices.ContainsFunc(libraries, func(l string) bool { return strings.HasPrefix(path, l) })
 	}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") {

@@ -9,7 +9,8 @@ package record
 import "time"
 
 // SchemaVersion is the version of the JSON that this package writes. A reader
-// refuses a record with a higher number.
+// refuses a record with a higher number. Within a version fields are only added,
+// and may be missing (omitempty): earlier records lack them.
 const SchemaVersion = 1
 
 // Run is everything that one invocation of the suite measured.
