@@ -148,6 +148,7 @@ func environment(run *record.Run) []property {
 		{"node-image", e.NodeImage}, {"image-origin", e.ImageOrigin}, {"load-balancer", e.LoadBalancer}, {"engine", e.Engine},
 		{"kernel", e.Kernel}, {"cgroup-version", strconv.Itoa(e.CgroupVersion)}, {"cores", strconv.Itoa(e.Cores)},
 		{"memory-bytes", strconv.FormatUint(e.MemoryBytes, 10)}, {"profile", e.Profile}, {"slack", number(e.Slack)},
+		{"seed", strconv.FormatInt(e.Seed, 10)},
 	}
 }
 
@@ -208,7 +209,38 @@ func name(e *record.Experiment) string {
 }
 
 // measurements carry plain numbers of seconds, so that a CI system can plot them.
+// What was measured twice is numbered: many readers keep one value a name.
 func measurements(e *record.Experiment) []property {
+	all := facts(e)
+	add := func(name string, seconds *float64) {
+		if seconds != nil {
+			all = append(all, property{name, number(*seconds)})
+		}
+	}
+	seen := map[string]int{}
+	numbered := func(name string) string {
+		if seen[name]++; seen[name] > 1 {
+			return fmt.Sprintf("%s (%d)", name, seen[name])
+		}
+		return name
+	}
+	if s, ok := e.Recovery(); ok {
+		add("recovery-seconds", &s)
+	}
+	for _, o := range e.Observations {
+		name := numbered(o.Expected)
+		add("seconds: "+name, o.Seconds)
+		add("lower-bound-seconds: "+name, o.Lower)
+		add("upper-bound-seconds: "+name, o.Upper)
+	}
+	for _, p := range e.Probes {
+		add("longest-out-seconds: "+numbered(p.Name+" at "+p.Vantage), &p.LongestOut)
+	}
+	return all
+}
+
+// facts are what an experiment's figures belong to.
+func facts(e *record.Experiment) []property {
 	all := []property{{"experiment", e.ID}, {"verdict", string(e.Verdict)}, {"topology", e.Topology}}
 	for _, id := range e.Claims {
 		all = append(all, property{"claim", id})
@@ -216,21 +248,8 @@ func measurements(e *record.Experiment) []property {
 	if e.Drift != "" {
 		all = append(all, property{"drift", e.Drift})
 	}
-	if s, ok := e.Recovery(); ok {
-		all = append(all, property{"recovery-seconds", number(s)})
-	}
-	for _, o := range e.Observations {
-		for _, m := range []struct {
-			what  string
-			value *float64
-		}{{"seconds", o.Seconds}, {"lower-bound-seconds", o.Lower}, {"upper-bound-seconds", o.Upper}} {
-			if m.value != nil {
-				all = append(all, property{m.what + ": " + o.Expected, number(*m.value)})
-			}
-		}
-	}
-	for _, p := range e.Probes {
-		all = append(all, property{"longest-out-seconds: " + p.Name + " at " + p.Vantage, number(p.LongestOut)})
+	if e.Command != "" {
+		all = append(all, property{"command", e.Command})
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -91,6 +92,29 @@ func TestRealisticRun(t *testing.T) {
 	// Readers of the older schema want properties before the result, and that before the output.
 	if strings.Index(text, "<properties>") > strings.Index(text, "<error") || strings.Index(text, "<system-out>") < strings.Index(text, "<properties>") {
 		t.Error("the elements of a case are out of order")
+	}
+}
+
+// Many readers keep one value a name, and a case may measure the same twice: each
+// has a name of its own.
+func TestMeasurementsAreKeptApart(t *testing.T) {
+	seconds, again, upper := 1.5, 2.25, 30.0
+	p, _ := render(t, &record.Run{Environment: record.Environment{Seed: 42}, Experiments: []record.Experiment{{
+		ID: "e1", Claims: []string{"A-1", "A-2"}, Topology: "pair", Verdict: record.Held, Command: "make chaos GINKGO_FOCUS='x'",
+		Observations: []record.Observation{
+			{Expected: "resume write", Seconds: &seconds, Lower: &seconds}, {Expected: "no duration"},
+			{Expected: "resume write", Seconds: &again, Upper: &upper, Recovery: true}},
+		Probes: []record.Probe{{Name: "write", Vantage: "n1", LongestOut: 0.25}},
+	}}})
+	want := []property{{"experiment", "e1"}, {"verdict", "held"}, {"topology", "pair"}, {"claim", "A-1"}, {"claim", "A-2"},
+		{"command", "make chaos GINKGO_FOCUS='x'"}, {"recovery-seconds", "2.250"}, {"seconds: resume write", "1.500"},
+		{"lower-bound-seconds: resume write", "1.500"},
+		{"seconds: resume write (2)", "2.250"}, {"upper-bound-seconds: resume write (2)", "30.000"}, {"longest-out-seconds: write at n1", "0.250"}}
+	if got := p.Suites[0].Cases[0].Properties; !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if got := value(p.Suites[0].Properties, "seed"); got != "42" {
+		t.Errorf("the seed is %q", got)
 	}
 }
 
