@@ -10,6 +10,7 @@ import (
 
 	"faultline/reports/html"
 	"faultline/reports/junit"
+	"faultline/reports/prometheus"
 	"faultline/reports/record"
 )
 
@@ -20,6 +21,7 @@ const (
 	SummaryFile = "summary.json"
 	JUnitFile   = "junit.xml"
 	HTMLFile    = "report.html"
+	MetricsFile = "faultline.prom"
 )
 
 // Write writes all files of the run into dir, the record first: it is the one
@@ -36,5 +38,6 @@ func Write(dir string, run *record.Run) error {
 		record.Summarise(run).Save(in(SummaryFile)),
 		record.WriteFile(in(JUnitFile), func(w io.Writer) error { return junit.Write(w, run) }),
 		record.WriteFile(in(HTMLFile), func(w io.Writer) error { return html.Write(w, run) }),
+		record.WriteFile(in(MetricsFile), func(w io.Writer) error { return prometheus.Write(w, run) }),
 	)
 }
