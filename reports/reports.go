@@ -10,18 +10,20 @@ import (
 
 	"faultline/reports/html"
 	"faultline/reports/junit"
+	"faultline/reports/markdown"
 	"faultline/reports/prometheus"
 	"faultline/reports/record"
 )
 
 // The files of a run.
 const (
-	RecordFile  = "record.json"
-	SchemaFile  = "record.schema.json"
-	SummaryFile = "summary.json"
-	JUnitFile   = "junit.xml"
-	HTMLFile    = "report.html"
-	MetricsFile = "faultline.prom"
+	RecordFile   = "record.json"
+	SchemaFile   = "record.schema.json"
+	SummaryFile  = "summary.json"
+	JUnitFile    = "junit.xml"
+	HTMLFile     = "report.html"
+	MarkdownFile = "summary.md"
+	MetricsFile  = "faultline.prom"
 )
 
 // Write writes all files of the run into dir, the record first: it is the one
@@ -38,6 +40,7 @@ func Write(dir string, run *record.Run) error {
 		record.Summarise(run).Save(in(SummaryFile)),
 		record.WriteFile(in(JUnitFile), func(w io.Writer) error { return junit.Write(w, run) }),
 		record.WriteFile(in(HTMLFile), func(w io.Writer) error { return html.Write(w, run) }),
+		record.WriteFile(in(MarkdownFile), func(w io.Writer) error { return markdown.Write(w, run, markdown.Limit) }),
 		record.WriteFile(in(MetricsFile), func(w io.Writer) error { return prometheus.Write(w, run) }),
 	)
 }

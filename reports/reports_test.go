@@ -27,7 +27,7 @@ func TestWriteMakesEveryFile(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 6 {
+	if err != nil || len(entries) != 7 {
 		t.Fatalf("got %v, %v", entries, err)
 	}
 	if _, err := record.Load(filepath.Join(dir, reports.RecordFile)); err != nil {
@@ -44,7 +44,7 @@ func TestOneFailureKeepsNoOtherFile(t *testing.T) {
 	if err := reports.Write(dir, fixture.Run()); err == nil || !strings.Contains(err.Error(), blocked) {
 		t.Errorf("got %v", err)
 	}
-	for _, name := range []string{reports.RecordFile, reports.JUnitFile, reports.HTMLFile, reports.MetricsFile} {
+	for _, name := range []string{reports.RecordFile, reports.JUnitFile, reports.HTMLFile, reports.MarkdownFile, reports.MetricsFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
@@ -72,7 +72,7 @@ func TestEarlierRecordsRender(t *testing.T) {
 // Reports must stay usable without a cluster or a test framework.
 func TestImports(t *testing.T) {
 	libraries := []string{"faultline/reports", "golang.org/x/term", "sigs.k8s.io/yaml",
-		"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema", "github.com/prometheus/"}
+		"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema", "github.com/prometheus/", "github.com/yuin/goldmark"}
 	allowed := func(path string) bool {
 		if !strings.Contains(path, ".") && !strings.HasPrefix(path, "faultline/") {
 			return true

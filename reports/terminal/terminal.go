@@ -173,12 +173,12 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 		verdict = record.Inconclusive
 	default:
 	}
-	first := fmt.Sprintf("%s in %s: %s", format.Count(s.Experiments.Total, "experiment"), format.Seconds(run.Seconds), counts(s.Experiments))
+	first := fmt.Sprintf("%s in %s: %s", format.Count(s.Experiments.Total, "experiment"), format.Seconds(run.Seconds), format.Counts(s.Experiments))
 	if m, ok := record.MedianRecovery(run.Experiments); ok {
 		first += "; median recovery " + format.Seconds(m)
 	}
 	p.line(p.paint(verdict, strings.ToUpper(string(s.Outcome))) + "  run " + plain(run.ID))
-	lines := []string{first, format.Count(s.Claims.Total, "claim") + ": " + counts(s.Claims)}
+	lines := []string{first, format.Count(s.Claims.Total, "claim") + ": " + format.Counts(s.Claims)}
 	if spent, known := record.TotalSpent(run.Experiments); known {
 		lines = append(lines, fmt.Sprintf("time: %s waiting for Kubernetes, %s clusters, %s faults, %s steady states, %s restoring and audits",
 			format.Seconds(spent.Waiting), format.Seconds(spent.Cluster), format.Seconds(spent.Faults), format.Seconds(spent.Steady),
@@ -189,19 +189,6 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 			p.line(l)
 		}
 	}
-}
-
-func counts(c record.Counts) string {
-	var parts []string
-	for _, v := range append(slices.Clone(record.Verdicts), record.Untested) {
-		if n := c.Of(v); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, v))
-		}
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
 }
 
 // mark tells a verdict by sign and word, so that colour is never needed.

@@ -101,5 +101,6 @@ func runSuite(dir rundir.Dir, args []string) error {
 // refuse leaves a summary of a run that was refused before anything changed.
 func refuse(dir rundir.Dir, why error) error {
 	run := &record.Run{Schema: record.SchemaVersion, ID: dir.Run, StartedAt: time.Now(), Refused: why.Error()}
+	announce(run)
 	return errors.Join(record.Summarise(run).Save(dir.File(reports.SummaryFile)), dir.RemoveState())
 }

@@ -149,6 +149,7 @@ func publish(dir rundir.Dir, run *record.Run) error {
 		return err
 	}
 	fmt.Printf("\nreport: %s\n", dir.File(reports.HTMLFile))
+	announce(run)
 	if status := record.Summarise(run).ExitStatus; status != 0 {
 		return exitError(status)
 	}

@@ -4,7 +4,9 @@ package format
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"faultline/reports/record"
@@ -63,4 +65,18 @@ func Count(n int, noun string) string {
 		noun += "s"
 	}
 	return strconv.Itoa(n) + " " + noun
+}
+
+// Counts writes how many came to each verdict: 10 held, 2 broken.
+func Counts(c record.Counts) string {
+	var parts []string
+	for _, v := range append(slices.Clone(record.Verdicts), record.Untested) {
+		if n := c.Of(v); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, v))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
 }

@@ -37,3 +37,12 @@ func TestCount(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestCounts(t *testing.T) {
+	if got := format.Counts(record.Counts{Total: 5, Held: 2, Broken: 1, Untested: 2}); got != "2 held, 1 broken, 2 untested" {
+		t.Error(got)
+	}
+	if got := format.Counts(record.Counts{}); got != "none" {
+		t.Error(got)
+	}
+}
