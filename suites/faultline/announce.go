@@ -2,19 +2,26 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"faultline/reports/markdown"
+	"faultline/reports/otel"
 	"faultline/reports/record"
 )
 
 // announce tells the systems around the run of it, as far as the environment names
 // them. That one does not listen changes nothing about the run: it is a warning.
-func announce(run *record.Run) {
-	if err := errors.Join(summariseJob(os.Getenv("GITHUB_STEP_SUMMARY"), run), annotateJob(os.Stdout, run)); err != nil {
+func announce(ctx context.Context, run *record.Run) {
+	err := errors.Join(
+		summariseJob(os.Getenv("GITHUB_STEP_SUMMARY"), run),
+		annotateJob(os.Stdout, run),
+		otel.Export(ctx, run),
+	)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "warning: not everybody was told of the run:", err)
 	}
 }
@@ -36,7 +43,7 @@ func summariseJob(page string, run *record.Run) error {
 	}
 	var summary bytes.Buffer
 	if info.Size() > 0 {
-		summary.WriteByte('\n') // ends a line that was left open
+		summary.WriteString("\n\n") // ends what was left open
 	}
 	if err := markdown.Write(&summary, run, max(0, markdown.Limit-int(info.Size())-summary.Len())); err != nil {
 		return fmt.Errorf("the job's page %s has %d bytes already: %w", page, info.Size(), err)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +31,7 @@ func TestJobsPage(t *testing.T) {
 		name, before, want string
 	}{
 		{"an empty page", "", "## Faultline: claim-broken\n"},
-		{"a page with an open line", "built", "built\n## Faultline: claim-broken\n"},
+		{"a page with an open line", "built", "built\n\n## Faultline: claim-broken\n"},
 		{"a page that is nearly full", strings.Repeat("x\n", (markdown.Limit-2000)/2), "**Left out for size: 1 of 1.**"},
 	} {
 		if err := os.WriteFile(page, []byte(test.before), 0o600); err != nil {
@@ -78,12 +81,24 @@ func TestAnnotationsOnlyOnGitHub(t *testing.T) {
 
 // Nobody who listens, or fails to, changes what the run came to.
 func TestAnnouncingChangesNoOutcome(t *testing.T) {
-	for name, page := range map[string]string{"nobody listens": "", "the page is gone": filepath.Join(t.TempDir(), "none", "page.md")} {
-		t.Setenv("GITHUB_STEP_SUMMARY", page)
+	received := 0
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { received++ }))
+	defer collector.Close()
+	for _, test := range []struct{ name, page, endpoint string }{
+		{"nobody listens", "", ""},
+		{"all listen", filepath.Join(t.TempDir(), "page.md"), collector.URL},
+		{"none can hear", filepath.Join(t.TempDir(), "none", "page.md"), "http://127.0.0.1:1"},
+	} {
+		t.Setenv("GITHUB_STEP_SUMMARY", test.page)
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", test.endpoint)
+		t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "")
 		t.Setenv("GITHUB_ACTIONS", "") // not to annotate the job of this test
 		dir := rundir.Dir{Run: "r", Results: t.TempDir()}
-		if err := publish(dir, realRun(t)); err != exitError(1) {
-			t.Errorf("%s: the run ends with %v, want %v", name, err, exitError(1))
+		if err := publish(t.Context(), dir, realRun(t)); !errors.Is(err, exitError(1)) {
+			t.Errorf("%s: the run ends with %v, want %v", test.name, err, exitError(1))
 		}
+	}
+	if received != 1 {
+		t.Errorf("the collector got %d traces, want one", received)
 	}
 }

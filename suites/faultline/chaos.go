@@ -34,7 +34,7 @@ func chaos(ctx context.Context) error {
 		err = prepareImages(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, refuse(dir, err))
+		return errors.Join(err, refuse(ctx, dir, err))
 	}
 	fmt.Printf("run %s: results go to %s; the same order and choices again with %s=%d\n", dir.Run, dir.Results, seedVariable, seed)
 	started := time.Now()
@@ -50,7 +50,7 @@ func chaos(ctx context.Context) error {
 			return err
 		}
 	}
-	return publish(dir, run)
+	return publish(ctx, dir, run)
 }
 
 // ginkgoArguments is the command line of the suite's one binary.
@@ -99,8 +99,8 @@ func runSuite(dir rundir.Dir, args []string) error {
 }
 
 // refuse leaves a summary of a run that was refused before anything changed.
-func refuse(dir rundir.Dir, why error) error {
+func refuse(ctx context.Context, dir rundir.Dir, why error) error {
 	run := &record.Run{Schema: record.SchemaVersion, ID: dir.Run, StartedAt: time.Now(), Refused: why.Error()}
-	announce(run)
+	announce(ctx, run)
 	return errors.Join(record.Summarise(run).Save(dir.File(reports.SummaryFile)), dir.RemoveState())
 }

@@ -27,7 +27,7 @@ import (
 const ginkgoReport = "ginkgo.json"
 
 // report renders the newest run again, from its record.
-func report(context.Context) error {
+func report(ctx context.Context) error {
 	dir, err := rundir.Newest()
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func report(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return publish(dir, run)
+	return publish(ctx, dir, run)
 }
 
 // assemble puts a record together from what the suite's processes left: one
@@ -141,15 +141,15 @@ func absent() []record.Skipped {
 	return all
 }
 
-// publish writes every rendering, prints the table, and returns the verdict as
-// the process's exit status.
-func publish(dir rundir.Dir, run *record.Run) error {
+// publish writes every rendering, prints the table, tells who listens, and returns
+// the verdict as the process's exit status.
+func publish(ctx context.Context, dir rundir.Dir, run *record.Run) error {
 	err := errors.Join(reports.Write(dir.Results, run), terminal.Write(os.Stdout, run, terminal.Detect(os.Stdout)))
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\nreport: %s\n", dir.File(reports.HTMLFile))
-	announce(run)
+	announce(ctx, run)
 	if status := record.Summarise(run).ExitStatus; status != 0 {
 		return exitError(status)
 	}
