@@ -28,7 +28,7 @@ func chaos(ctx context.Context) error {
 	seed, err := seed()
 	var args []string
 	if err == nil {
-		args, err = ginkgoArguments(dir, seed)
+		args, err = ginkgoArguments(ctx, dir, seed)
 	}
 	if err == nil {
 		err = prepareImages(ctx)
@@ -54,8 +54,8 @@ func chaos(ctx context.Context) error {
 }
 
 // ginkgoArguments is the command line of the suite's one binary.
-func ginkgoArguments(dir rundir.Dir, seed int64) ([]string, error) {
-	filter, err := selection()
+func ginkgoArguments(ctx context.Context, dir rundir.Dir, seed int64) ([]string, error) {
+	filter, err := selection(ctx)
 	if err != nil {
 		return nil, err
 	}

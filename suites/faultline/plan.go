@@ -25,7 +25,7 @@ const guess = time.Minute
 // plan lists the specs that chaos would run, by topology, with the time that
 // each took in the newest run. Nothing is changed.
 func plan(ctx context.Context) error {
-	filter, err := selection()
+	filter, err := selection(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func plan(ctx context.Context) error {
 			about = guess
 		}
 		total += about
-		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, "topology:"), labelled(s, "claim:"), about.Seconds(), s.FullText())
+		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, topologyKey), labelled(s, "claim:"), about.Seconds(), s.FullText())
 	}
 	if err := out.Flush(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func plan(ctx context.Context) error {
 func planClusters(specs []types.SpecReport) (time.Duration, error) {
 	var names []string
 	for _, s := range specs {
-		names = append(names, labelled(s, "topology:"))
+		names = append(names, labelled(s, topologyKey))
 	}
 	var all time.Duration
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -100,7 +100,7 @@ func selected(ctx context.Context, filter string) ([]types.SpecReport, error) {
 		specs = append(specs, r.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStatePassed)...)
 	}
 	slices.SortStableFunc(specs, func(a, b types.SpecReport) int {
-		return strings.Compare(labelled(a, "topology:"), labelled(b, "topology:"))
+		return strings.Compare(labelled(a, topologyKey), labelled(b, topologyKey))
 	})
 	return specs, nil
 }

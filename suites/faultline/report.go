@@ -124,7 +124,7 @@ func skipped(suites []types.Report) []record.Skipped {
 		for _, spec := range suite.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStateSkipped) {
 			if reason := spec.FailureMessage(); reason != "" {
 				all = append(all, record.Skipped{
-					Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, "topology:"), Reason: reason,
+					Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, topologyKey), Reason: reason,
 				})
 			}
 		}

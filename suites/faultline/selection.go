@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,15 +19,24 @@ import (
 // tiers are the values of the label tier, quickest first.
 var tiers = []string{"smoke", "core", "nightly"}
 
-// components are the values of the label component.
-var components = []string{"etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "host"}
+// topologyKey is before the layout in a spec's label.
+const topologyKey = "topology:"
 
 // defaultTiers is what make chaos runs.
 const defaultTiers = "smoke,core"
 
-// selection reads GINKGO_LABEL_FILTER and FAULTLINE_TIERS into one label filter.
-// A label that no spec can have is an error: it would select nothing, silently.
-func selection() (string, error) {
+// selection reads GINKGO_LABEL_FILTER, FAULTLINE_TIERS and FAULTLINE_SHARD into one label
+// filter. A label that no spec can have is an error: it would select nothing, silently.
+func selection(ctx context.Context) (string, error) {
+	filter, err := labelFilter()
+	if err != nil {
+		return "", err
+	}
+	return shard(ctx, filter)
+}
+
+// labelFilter is the selection before it is divided among machines.
+func labelFilter() (string, error) {
 	filter := os.Getenv("GINKGO_LABEL_FILTER")
 	if _, err := types.ParseLabelFilter(filter); err != nil {
 		return "", fmt.Errorf("GINKGO_LABEL_FILTER=%q: %w", filter, err)
@@ -71,12 +81,16 @@ func seed() (int64, error) {
 
 // knownLabels are all values of our key:value labels.
 func knownLabels() map[string][]string {
-	known := map[string][]string{"tier": tiers, "component": components}
+	known := map[string][]string{"tier": tiers, "component": {"host"}}
+	for _, c := range clusters.Components {
+		known["component"] = append(known["component"], string(c))
+	}
 	for _, t := range clusters.Documented() {
 		known["topology"] = append(known["topology"], t.Name)
 	}
 	for _, c := range claims.All() {
 		known["claim"] = append(known["claim"], c.ID)
+		known["mutation"] = append(known["mutation"], c.Group())
 	}
 	return known
 }
@@ -91,7 +105,7 @@ func refuseUnknownLabels(filter string) error {
 		key, value := m[1], m[2]
 		values, ok := known[key]
 		if !ok {
-			return fmt.Errorf("unknown label %q; the labels are claim:, component:, tier: and topology: with a value", key+":")
+			return fmt.Errorf("unknown label %q; the labels are claim:, component:, mutation:, tier: and topology: with a value", key+":")
 		}
 		matches := func(v string) bool { return strings.EqualFold(v, value) }
 		if !slices.ContainsFunc(values, matches) && !strings.ContainsAny(filter, "{/") {

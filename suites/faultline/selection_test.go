@@ -8,11 +8,12 @@ import (
 func TestSelection(t *testing.T) {
 	for filter, want := range map[string]string{
 		"":                              "(tier:smoke || tier:core) && !sabotage",
+		"component:kubelet":             "(tier:smoke || tier:core) && !sabotage && (component:kubelet)",
 		"topology:single-host-minimal":  "(tier:smoke || tier:core) && !sabotage && (topology:single-host-minimal)",
 		"claim:ETCD-02 || claim:API-01": "(tier:smoke || tier:core) && !sabotage && (claim:ETCD-02 || claim:API-01)",
 	} {
 		t.Setenv("GINKGO_LABEL_FILTER", filter)
-		if got, err := selection(); err != nil || got != want {
+		if got, err := labelFilter(); err != nil || got != want {
 			t.Errorf("%q: got %q, %v, want %q", filter, got, err, want)
 		}
 	}
@@ -26,13 +27,13 @@ func TestSelectionRefuses(t *testing.T) {
 		"topology:single-host &&": "GINKGO_LABEL_FILTER",
 	} {
 		t.Setenv("GINKGO_LABEL_FILTER", filter)
-		if _, err := selection(); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := labelFilter(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want an error with %q", filter, err, want)
 		}
 	}
 	t.Setenv("GINKGO_LABEL_FILTER", "")
 	t.Setenv("FAULTLINE_TIERS", "weekly")
-	if _, err := selection(); err == nil {
+	if _, err := labelFilter(); err == nil {
 		t.Error("an unknown tier was accepted")
 	}
 }
