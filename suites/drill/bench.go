@@ -35,6 +35,7 @@ type Bench struct {
 	Timing   clusters.Timing
 	Progress *progress.Printer
 
+	plan        rundir.Plan
 	journal     *fault.Journal
 	cluster     *clusters.Cluster
 	workload    *probe.Deployed
@@ -63,6 +64,9 @@ func Open(ctx context.Context) error {
 		return err
 	}
 	if b.Images, err = images.Ensure(ctx, b.Engine, b.Progress); err != nil {
+		return err
+	}
+	if b.plan, err = dir.LoadPlan(); err != nil {
 		return err
 	}
 	if b.journal, err = fault.OpenJournal(dir.State); err != nil {
@@ -209,6 +213,16 @@ func (b *Bench) retire(ctx context.Context, l *probe.Ledger) error {
 func (b *Bench) nextExperiment() string {
 	b.experiments++
 	return fmt.Sprintf("e%d%02d", ginkgo.GinkgoParallelProcess(), b.experiments)
+}
+
+// outlook is where an experiment is in the run, and how long it is likely to take.
+func (b *Bench) outlook(name string) string {
+	about, planned := b.plan.Experiments[name]
+	if !planned {
+		return name
+	}
+	return fmt.Sprintf("(%d of %d, minute %.0f of about %.0f) %s, about %.0f s", b.Dir.Done()+1, len(b.plan.Experiments),
+		time.Since(b.plan.StartedAt).Minutes(), b.plan.Seconds()/60, name, about)
 }
 
 // saveEnvironment writes what the figures of this run depend on.

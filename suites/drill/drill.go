@@ -88,6 +88,7 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 		ID: bench.nextExperiment(), Name: spec.FullText(), Claims: claimsOf(spec.Labels()), Topology: topology,
 		Command: repeatCommand(spec),
 	}
+	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)
 	ginkgo.DeferCleanup(d.finish)
 	var err error
 	begun := time.Now()

@@ -26,19 +26,27 @@ func chaos(ctx context.Context) error {
 		return err
 	}
 	seed, err := seed()
-	var args []string
+	var filter string
 	if err == nil {
-		args, err = ginkgoArguments(ctx, dir, seed)
+		filter, err = selection(ctx)
 	}
 	if err == nil {
 		err = prepareImages(ctx)
+	}
+	if err == nil {
+		err = foresee(ctx, dir, filter)
 	}
 	if err != nil {
 		return errors.Join(err, refuse(ctx, dir, err))
 	}
 	fmt.Printf("run %s: results go to %s; the same order and choices again with %s=%d\n", dir.Run, dir.Results, seedVariable, seed)
 	started := time.Now()
-	if err := runSuite(dir, args); err != nil {
+	stopLive, err := serveLive(dir, started)
+	if err != nil {
+		return errors.Join(err, refuse(ctx, dir, err))
+	}
+	defer stopLive()
+	if err := runSuite(dir, ginkgoArguments(dir, filter, seed)); err != nil {
 		fmt.Fprintln(os.Stderr, "the suite:", err)
 	}
 	run, err := assemble(dir, started)
@@ -54,11 +62,7 @@ func chaos(ctx context.Context) error {
 }
 
 // ginkgoArguments is the command line of the suite's one binary.
-func ginkgoArguments(ctx context.Context, dir rundir.Dir, seed int64) ([]string, error) {
-	filter, err := selection(ctx)
-	if err != nil {
-		return nil, err
-	}
+func ginkgoArguments(dir rundir.Dir, filter string, seed int64) []string {
 	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10),
 		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", "3h", "--poll-progress-after", "10m", "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
@@ -70,7 +74,7 @@ func ginkgoArguments(ctx context.Context, dir rundir.Dir, seed int64) ([]string,
 	if !terminal.Detect(os.Stdout).Color {
 		args = append(args, "--no-color")
 	}
-	return append(args, "./suites"), nil
+	return append(args, "./suites")
 }
 
 // runSuite runs Ginkgo. An interrupt reaches it by itself, being in our process

@@ -19,6 +19,9 @@ import (
 	"faultline/suites/rundir"
 )
 
+// remembered is how many earlier runs tell how long experiments take.
+const remembered = 20
+
 // guess is how long an experiment takes that has never been measured here.
 const guess = time.Minute
 
@@ -33,15 +36,12 @@ func plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	measured := lastDurations()
+	likely := likelyDurations(specs)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "TOPOLOGY\tCLAIMS\tABOUT\tEXPERIMENT")
 	var total time.Duration
 	for _, s := range specs {
-		about, known := measured[s.FullText()]
-		if !known {
-			about = guess
-		}
+		about := likely[s.FullText()]
 		total += about
 		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, topologyKey), labelled(s, "claim:"), about.Seconds(), s.FullText())
 	}
@@ -56,17 +56,44 @@ func plan(ctx context.Context) error {
 	return nil
 }
 
-// planClusters prints the clusters that the specs need, one after another, and returns how
-// long they take to come up.
-func planClusters(specs []types.SpecReport) (time.Duration, error) {
+// foresee writes down what a run is going to do and for how long, and says so.
+func foresee(ctx context.Context, dir rundir.Dir, filter string) error {
+	specs, err := selected(ctx, filter)
+	if err != nil {
+		return err
+	}
+	p := rundir.Plan{StartedAt: time.Now(), Experiments: map[string]float64{}}
+	for name, about := range likelyDurations(specs) {
+		p.Experiments[name] = about.Seconds()
+	}
+	layouts := layoutsOf(specs)
+	for _, name := range layouts {
+		t, err := clusters.Find(name)
+		if err != nil {
+			return err
+		}
+		p.Clusters += kind.Estimate(t).Seconds()
+	}
+	fmt.Printf("%d experiments on %d layouts, about %.0f minutes\n", len(specs), len(layouts), p.Seconds()/60)
+	return dir.SavePlan(p)
+}
+
+// layoutsOf lists the layouts of specs, which are sorted by them.
+func layoutsOf(specs []types.SpecReport) []string {
 	var names []string
 	for _, s := range specs {
 		names = append(names, labelled(s, topologyKey))
 	}
+	return slices.Compact(names)
+}
+
+// planClusters prints the clusters that the specs need, one after another, and returns how
+// long they take to come up.
+func planClusters(specs []types.SpecReport) (time.Duration, error) {
 	var all time.Duration
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "\nCLUSTER\tHOSTS AND MEMBERS\tMEMORY\tREADY AFTER ABOUT")
-	for _, name := range slices.Compact(names) {
+	for _, name := range layoutsOf(specs) {
 		t, err := clusters.Find(name)
 		if err != nil {
 			return 0, err
@@ -116,19 +143,28 @@ func labelled(s types.SpecReport, key string) string {
 	return strings.Join(values, " ")
 }
 
-// lastDurations is how long each experiment took in the newest run, if any.
-func lastDurations() map[string]time.Duration {
-	durations := map[string]time.Duration{}
-	dir, err := rundir.Newest()
-	if err != nil {
-		return durations
+// likelyDurations is how long each spec took in the newest run that had it, by its name, or
+// a guess.
+func likelyDurations(specs []types.SpecReport) map[string]time.Duration {
+	measured := map[string]time.Duration{}
+	for _, dir := range rundir.Finished(remembered) {
+		run, err := record.Load(dir.Record())
+		if err != nil {
+			continue // a plan does without what cannot be read
+		}
+		for _, e := range run.Experiments {
+			if _, newer := measured[e.Name]; !newer {
+				measured[e.Name] = time.Duration(e.Seconds * float64(time.Second))
+			}
+		}
 	}
-	run, err := record.Load(dir.Record())
-	if err != nil {
-		return durations
+	likely := map[string]time.Duration{}
+	for _, s := range specs {
+		about, known := measured[s.FullText()]
+		if !known {
+			about = guess
+		}
+		likely[s.FullText()] = about
 	}
-	for _, e := range run.Experiments {
-		durations[e.Name] = time.Duration(e.Seconds * float64(time.Second))
-	}
-	return durations
+	return likely
 }

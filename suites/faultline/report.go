@@ -42,6 +42,22 @@ func report(ctx context.Context) error {
 // assemble puts a record together from what the suite's processes left: one
 // file an experiment, the environment, Ginkgo's report and the fault journal.
 func assemble(dir rundir.Dir, started time.Time) (*record.Run, error) {
+	run, err := gather(dir, started)
+	if err != nil {
+		return nil, err
+	}
+	suites, err := ginkgoReports(dir)
+	if err != nil {
+		return nil, err
+	}
+	run.Failures = harnessFailures(suites, run.Experiments)
+	run.Skipped = append(skipped(suites), absent()...)
+	run.NotRestored, err = notRestored(dir)
+	return run, err
+}
+
+// gather is the part of a record that grows while the suite runs.
+func gather(dir rundir.Dir, started time.Time) (*record.Run, error) {
 	run := &record.Run{
 		Schema: record.SchemaVersion, ID: dir.Run, StartedAt: started,
 		Seconds: time.Since(started).Seconds(), Claims: claims.Record(),
@@ -61,14 +77,7 @@ func assemble(dir rundir.Dir, started time.Time) (*record.Run, error) {
 		}
 		run.Experiments = append(run.Experiments, e)
 	}
-	suites, err := ginkgoReports(dir)
-	if err != nil {
-		return nil, err
-	}
-	run.Failures = harnessFailures(suites, run.Experiments)
-	run.Skipped = append(skipped(suites), absent()...)
-	run.NotRestored, err = notRestored(dir)
-	return run, err
+	return run, nil
 }
 
 // notRestored lists the faults that the journal has open.

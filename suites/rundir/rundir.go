@@ -134,6 +134,22 @@ func Newest() (Dir, error) {
 	return Dir{Run: filepath.Base(results), Results: results}, nil
 }
 
+// Finished lists the runs below ARTIFACTS that have a record, the youngest first, and no
+// more than that many.
+func Finished(most int) []Dir {
+	found, err := filepath.Glob(filepath.Join(Artifacts(), "*", reports.RecordFile))
+	if err != nil {
+		return nil
+	}
+	slices.SortFunc(found, func(a, b string) int { return modified(b) - modified(a) })
+	var dirs []Dir
+	for _, record := range found[:min(most, len(found))] {
+		results := filepath.Dir(record)
+		dirs = append(dirs, Dir{Run: filepath.Base(results), Results: results})
+	}
+	return dirs
+}
+
 // modified is the file's time in milliseconds since 1970, 0 when it is gone.
 func modified(path string) int {
 	info, err := os.Stat(path)

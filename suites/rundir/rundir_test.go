@@ -1,8 +1,10 @@
 package rundir
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestNewMakesBothPlaces(t *testing.T) {
@@ -36,5 +38,44 @@ func TestNewestWithoutARun(t *testing.T) {
 	t.Setenv("ARTIFACTS", filepath.Join(t.TempDir(), "none"))
 	if _, err := Newest(); err == nil {
 		t.Fatal("a run was found where there is none")
+	}
+}
+
+func TestFinishedRunsAreTheYoungestFirst(t *testing.T) {
+	t.Setenv("ARTIFACTS", t.TempDir())
+	for age, run := range []string{"new", "old", "oldest"} {
+		record := filepath.Join(Artifacts(), run, "record.json")
+		when := time.Now().Add(-time.Duration(age) * time.Hour)
+		if err := os.MkdirAll(filepath.Dir(record), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(record, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(record, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(Artifacts(), "unfinished"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := Finished(2); len(got) != 2 || got[0].Run != "new" || got[1].Run != "old" {
+		t.Errorf("got %v", got)
+	}
+	if got := Finished(10); len(got) != 3 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestPlanIsKeptWithTheResults(t *testing.T) {
+	d := Dir{Run: "r", Results: t.TempDir()}
+	if p, err := d.LoadPlan(); err != nil || p.Seconds() != 0 {
+		t.Errorf("without a plan: %+v, %v", p, err)
+	}
+	if err := d.SavePlan(Plan{Clusters: 20, Experiments: map[string]float64{"one": 30, "two": 40}}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := d.LoadPlan(); err != nil || p.Seconds() != 90 || p.Experiments["two"] != 40 {
+		t.Errorf("got %+v, %v", p, err)
 	}
 }

@@ -1,0 +1,60 @@
+package rundir
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"faultline/reports/record"
+)
+
+// Plan is what a run is going to do, for those who watch it.
+type Plan struct {
+	StartedAt time.Time `json:"startedAt"`
+	// Clusters is how long all clusters take to come up, in seconds.
+	Clusters float64 `json:"clusters"`
+	// Experiments are how long each is likely to take, in seconds, by its name.
+	Experiments map[string]float64 `json:"experiments"`
+}
+
+// Seconds is how long all of it is likely to take.
+func (p Plan) Seconds() float64 {
+	all := p.Clusters
+	for _, s := range p.Experiments {
+		all += s
+	}
+	return all
+}
+
+func (d Dir) plan() string { return filepath.Join(d.Results, "plan.json") }
+
+// SavePlan writes the plan where the suite's processes find it.
+func (d Dir) SavePlan(p Plan) error {
+	return record.WriteFile(d.plan(), func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
+}
+
+// LoadPlan reads it; a run without one has an empty one.
+func (d Dir) LoadPlan() (Plan, error) {
+	var p Plan
+	text, err := os.ReadFile(d.plan())
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	return p, err
+}
+
+// Done counts the experiments that have ended.
+func (d Dir) Done() int {
+	files, err := filepath.Glob(filepath.Join(d.Experiments(), "*.json"))
+	if err != nil {
+		return 0
+	}
+	return len(files)
+}
