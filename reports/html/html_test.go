@@ -203,6 +203,7 @@ func TestEverythingIsEscaped(t *testing.T) {
 	e.Probes[0] = record.Probe{Name: evil, Vantage: evil, Spans: []record.Span{{From: 1, To: 9, Way: record.Way(evil), Example: evil}}}
 	e.Leases[0] = record.Lease{Name: evil, Holds: []record.Tenure{{To: 20, Holder: evil}}}
 	e.EtcdLeaders[0].Leader = evil
+	e.Recoveries[0].After = evil
 	e.Audit.Lost, e.Audit.Backwards, e.Audit.Through = []string{evil}, []string{evil}, []string{evil}
 	e.Evidence = []string{evil, "javascript:alert(1)", "../../etc/passwd", "/etc/passwd", "a:b#c?.log"}
 

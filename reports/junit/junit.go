@@ -233,6 +233,12 @@ func measurements(e *record.Experiment) []property {
 		add("lower-bound-seconds: "+name, o.Lower)
 		add("upper-bound-seconds: "+name, o.Upper)
 	}
+	for _, r := range e.Recoveries {
+		name := numbered("after " + r.After)
+		for _, p := range r.Phases {
+			add(p.Name+"-seconds: "+name, &p.Seconds)
+		}
+	}
 	for _, p := range e.Probes {
 		add("longest-out-seconds: "+numbered(p.Name+" at "+p.Vantage), &p.LongestOut)
 	}

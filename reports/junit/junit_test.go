@@ -89,6 +89,9 @@ func TestRealisticRun(t *testing.T) {
 	if f := broken.Failure; !strings.Contains(f.Message, "kept <n1> in its rotation") || !strings.Contains(f.Text, "repeat with: make chaos") {
 		t.Errorf("got %+v", f)
 	}
+	if got := value(broken.Properties, "api-ready-seconds: after undo of stop kube-apiserver on n1"); got != "19.780" {
+		t.Errorf("the API was ready after %q s", got)
+	}
 	// Readers of the older schema want properties before the result, and that before the output.
 	if strings.Index(text, "<properties>") > strings.Index(text, "<error") || strings.Index(text, "<system-out>") < strings.Index(text, "<properties>") {
 		t.Error("the elements of a case are out of order")
@@ -104,12 +107,17 @@ func TestMeasurementsAreKeptApart(t *testing.T) {
 		Observations: []record.Observation{
 			{Expected: "resume write", Seconds: &seconds, Lower: &seconds}, {Expected: "no duration"},
 			{Expected: "resume write", Seconds: &again, Upper: &upper, Recovery: true}},
+		Recoveries: []record.Recovery{
+			{After: "kill etcd", Phases: []record.Phase{{Name: "landed", Seconds: 0.5}, {Name: "api-ready", Seconds: 1.5}}},
+			{After: "kill etcd", Phases: []record.Phase{{Name: "landed", Seconds: 0.75}}}},
 		Probes: []record.Probe{{Name: "write", Vantage: "n1", LongestOut: 0.25}},
 	}}})
 	want := []property{{"experiment", "e1"}, {"verdict", "held"}, {"topology", "pair"}, {"claim", "A-1"}, {"claim", "A-2"},
 		{"command", "make chaos GINKGO_FOCUS='x'"}, {"recovery-seconds", "2.250"}, {"seconds: resume write", "1.500"},
 		{"lower-bound-seconds: resume write", "1.500"},
-		{"seconds: resume write (2)", "2.250"}, {"upper-bound-seconds: resume write (2)", "30.000"}, {"longest-out-seconds: write at n1", "0.250"}}
+		{"seconds: resume write (2)", "2.250"}, {"upper-bound-seconds: resume write (2)", "30.000"},
+		{"landed-seconds: after kill etcd", "0.500"}, {"api-ready-seconds: after kill etcd", "1.500"},
+		{"landed-seconds: after kill etcd (2)", "0.750"}, {"longest-out-seconds: write at n1", "0.250"}}
 	if got := p.Suites[0].Cases[0].Properties; !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}

@@ -110,7 +110,9 @@ type Experiment struct {
 	Probes       []Probe       `json:"probes"`
 	Leases       []Lease       `json:"leases"`
 	EtcdLeaders  []EtcdTenure  `json:"etcdLeaders"`
-	Audit        *Audit        `json:"audit,omitempty"`
+	// Recoveries are what followed the faults and their undos, phase by phase.
+	Recoveries []Recovery `json:"recoveries,omitempty"`
+	Audit      *Audit     `json:"audit,omitempty"`
 	// Evidence are paths relative to the record.
 	Evidence []string `json:"evidence,omitempty"`
 	// Command repeats this experiment alone.
@@ -231,6 +233,38 @@ type EtcdTenure struct {
 	Leader string  `json:"leader"`
 	Term   uint64  `json:"term"`
 }
+
+// Recovery is how a cluster came back after a fault or an undo, up to the next of them.
+type Recovery struct {
+	// After names the fault or the undo, or several that followed each other at once.
+	After string `json:"after"`
+	// At is when it began to act, in seconds since the experiment's start.
+	At float64 `json:"at"`
+	// Phases are those that were reached, in the order of PhaseNames.
+	Phases []Phase `json:"phases"`
+}
+
+// Phase is the instant at which a recovery reached one of its phases.
+type Phase struct {
+	Name string `json:"name"`
+	// Seconds are counted from the recovery's At.
+	Seconds float64 `json:"seconds"`
+}
+
+// The phases of a recovery. API ready, pod bound, reconciled and workload serving are ends of
+// outages that no other followed: where there was no outage there is no such phase.
+const (
+	PhaseLanded                 = "landed"                   // the fault's effect was proven
+	PhaseUndone                 = "undone"                   // or, after an undo, all of it was undone
+	PhaseDetected               = "detected"                 // the first request had failed
+	PhaseEtcdLeader             = "etcd-leader"              // etcd had a new leader, or one again
+	PhaseAPIReady               = "api-ready"                // writes were accepted
+	PhaseSchedulerLease         = "scheduler-lease"          // the lock had a new holder
+	PhaseControllerManagerLease = "controller-manager-lease" // likewise
+	PhasePodBound               = "pod-bound"                // the scheduler placed a pod
+	PhaseReconciled             = "reconciled"               // a controller took notice of a change of a deployment
+	PhaseWorkloadServing        = "workload-serving"         // the workload and its service answered on every node
+)
 
 // Audit is what became of the writes that were acknowledged.
 type Audit struct {

@@ -90,6 +90,10 @@ func TestLoadRefuses(t *testing.T) {
 		"a span backwards":     {experiment(`"verdict":"held","probes":[{"name":"write","spans":[{"way":"up","from":2,"to":1}]}]`), "before it begins"},
 		"an unknown state":     {experiment(`"verdict":"held","faults":[{"name":"kill etcd","state":"gone"}]`), `fault "kill etcd": state "gone"`},
 		"an unknown instant":   {experiment(`"verdict":"held","faults":[{"state":"landed","instants":{"soon":1}}]`), `instant "soon"`},
+		"an unknown phase":     {recovery(`{"name":"better","seconds":1}`), `recovery after "kill etcd": phase "better" is none of landed`},
+		"phases out of order":  {recovery(`{"name":"pod-bound","seconds":2},{"name":"landed","seconds":1}`), `phase "landed" comes after "pod-bound"`},
+		"a phase twice":        {recovery(`{"name":"landed","seconds":1},{"name":"landed","seconds":2}`), `phase "landed" comes after "landed"`},
+		"a phase too early":    {recovery(`{"name":"landed","seconds":-0.5}`), `phase "landed" is reached 0.5 s too early`},
 		"the same claim twice": {`{"schema":1,"id":"x","claims":[{"id":"A"},{"id":"A"}]}`, `claim "A" is listed twice`},
 		"the same id twice": {`{"schema":1,"id":"x","experiments":[{"id":"e","verdict":"held"},{"id":"e","verdict":"held"}]}`,
 			`experiment "e" is recorded twice`},
@@ -110,6 +114,10 @@ func TestLoadRefuses(t *testing.T) {
 
 func experiment(fields string) string {
 	return `{"schema":1,"id":"x","experiments":[{"id":"e",` + fields + `}]}`
+}
+
+func recovery(phases string) string {
+	return experiment(`"verdict":"held","recoveries":[{"after":"kill etcd","at":10,"phases":[` + phases + `]}]`)
 }
 
 func TestLoadIgnoresFieldsAddedLater(t *testing.T) {

@@ -74,6 +74,7 @@ func refine(s *generator.Schema) {
 	property("Experiment", "id").MinLength = &one
 	property("Fault", "state").Enum = words(record.FaultStates)
 	property("Fault", "instants").PropertyNames = &generator.Schema{Enum: words(record.FaultStates)}
+	property("Phase", "name").Enum = words(record.PhaseNames)
 	for _, kind := range s.Definitions {
 		for _, name := range kind.Required {
 			p := kind.Properties.Value(name)
@@ -143,6 +144,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"an unknown state":       {`"state": "healed"`, `"state": "gone"`},
 		"an unknown instant":     {`"planned": 9.1`, `"soon": 9.1`},
 		"an unknown way":         {`"way": "etcd-error"`, `"way": "sideways"`},
+		"an unknown phase":       {`"name": "api-ready"`, `"name": "better"`},
 		"a list that is a map":   {`"lost": [`, `"lost": {}, "more": [`},
 	} {
 		bad := strings.Replace(golden, change[0], change[1], 1)

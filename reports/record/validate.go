@@ -12,6 +12,10 @@ var (
 	Verdicts    = []Verdict{Held, Drifted, Broken, Inconclusive}
 	Ways        = []Way{Up, Refused, TimedOut, EtcdError, NotReady, Pending, OtherDown, Starved}
 	FaultStates = []string{"planned", "armed", "injected", "landed", "undone", "healed"}
+	PhaseNames  = []string{
+		PhaseLanded, PhaseUndone, PhaseDetected, PhaseEtcdLeader, PhaseAPIReady, PhaseSchedulerLease, PhaseControllerManagerLease,
+		PhasePodBound, PhaseReconciled, PhaseWorkloadServing,
+	}
 )
 
 // Validate names everything in the record that no report could show truthfully.
@@ -71,6 +75,9 @@ func (e *Experiment) validate(claims map[string]bool) error {
 	for _, p := range e.Probes {
 		problems = append(problems, p.validate())
 	}
+	for _, r := range e.Recoveries {
+		problems = append(problems, r.validate())
+	}
 	return errors.Join(problems...)
 }
 
@@ -94,6 +101,24 @@ func (p *Probe) validate() error {
 		if s.To < s.From {
 			return fmt.Errorf("probe %s at %s: a span ends at %g s, before it begins at %g s", p.Name, p.Vantage, s.To, s.From)
 		}
+	}
+	return nil
+}
+
+func (r *Recovery) validate() error {
+	last := -1
+	for _, p := range r.Phases {
+		if err := oneOf("phase", p.Name, PhaseNames); err != nil {
+			return fmt.Errorf("recovery after %q: %w", r.After, err)
+		}
+		n := slices.Index(PhaseNames, p.Name)
+		if n <= last {
+			return fmt.Errorf("recovery after %q: phase %q comes after %q", r.After, p.Name, PhaseNames[last])
+		}
+		if p.Seconds < 0 {
+			return fmt.Errorf("recovery after %q: phase %q is reached %g s too early", r.After, p.Name, -p.Seconds)
+		}
+		last = n
 	}
 	return nil
 }
