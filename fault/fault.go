@@ -65,6 +65,8 @@ type effect struct {
 	// inject is the action. undo takes it back, is idempotent, and is nil where
 	// nothing outlives the action: then there is nothing to arm either.
 	inject, undo []string
+	// passes says that the action is over when it has landed; undo is for one that was cut off.
+	passes bool
 	// input is what the action reads on its standard input: what is large, or must not be
 	// seen in a list of processes. nil: nothing.
 	input []byte

@@ -90,8 +90,8 @@ func TestABlackoutEndsByItself(t *testing.T) {
 	if took := i.Instants().Injected.Sub(i.Instants().Injecting); took < length {
 		t.Errorf("it took %s, want at least %s", took, length)
 	}
-	if !strings.Contains(i.Proof(), "was paused for ") {
-		t.Errorf("proof %q", i.Proof())
+	if !strings.Contains(i.Proof(), "was paused for ") || i.Lasts() {
+		t.Errorf("proof %q, lasts: %t", i.Proof(), i.Lasts())
 	}
 	if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context()), i.AwaitHealed(t.Context())); err != nil {
 		t.Error(err)
@@ -136,8 +136,8 @@ func TestARebootIsProvedByAnotherBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.mustRun(t)
-	if !strings.Contains(i.Proof(), "first process started at") {
-		t.Errorf("proof %q", i.Proof())
+	if !strings.Contains(i.Proof(), "first process started at") || i.Lasts() {
+		t.Errorf("proof %q, lasts: %t", i.Proof(), i.Lasts())
 	}
 	if err := errors.Join(i.Undo(t.Context()), i.AwaitHealed(t.Context())); err != nil {
 		t.Error(err)

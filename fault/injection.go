@@ -75,6 +75,12 @@ func (i *Injection) Proof() string {
 // Deadline is about when the nodes undo the fault by themselves.
 func (i *Injection) Deadline() time.Time { return i.deadline }
 
+// Lasts tells whether the fault holds until it is undone. Else nothing outlives its action,
+// and what it hit comes back by itself.
+func (i *Injection) Lasts() bool {
+	return slices.ContainsFunc(i.effects, func(e effect) bool { return e.undo != nil && !e.passes })
+}
+
 // Prove looks once more whether the fault is in effect on every target now, and
 // returns the evidence.
 func (i *Injection) Prove(ctx context.Context) (string, error) {

@@ -92,6 +92,9 @@ func TestEveryFaultLandsIsUndoneAndHeals(t *testing.T) {
 				if i.State() != Landed || strings.Count(i.Proof(), "\n") != 1 {
 					t.Errorf("state %s, proof %q; want landed and a line for each of 2 targets", i.State(), i.Proof())
 				}
+				if lasts := c.undo != ""; i.Lasts() != lasts {
+					t.Errorf("lasts: %t, want %t", i.Lasts(), lasts)
+				}
 				if err := i.Undo(t.Context()); err != nil {
 					t.Fatal(err)
 				}

@@ -44,6 +44,7 @@ func planOOMKill(ctx context.Context, i clusters.Instance, id string) (effect, e
 	return effect{
 		inject:    command(oomScript, append(append([]string{id}, identity(ps[:1])...), group)...),
 		undo:      command(unlimitScript, id),
+		passes:    true,
 		prove:     func(ctx context.Context) (string, error) { return proveOOMKilled(ctx, i, p, id) },
 		landing:   oomLanding,
 		recovered: stays(i, isNot(p)),

@@ -37,6 +37,7 @@ func planReboot(ctx context.Context, n *clusters.Node, id string) (effect, error
 	if err != nil {
 		return effect{}, err
 	}
+	e.passes = true
 	e.prove = func(ctx context.Context) (string, error) {
 		now, err := bootOf(ctx, n)
 		if err == nil && now == before {

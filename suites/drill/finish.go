@@ -188,6 +188,7 @@ func (d *Drill) describe() {
 		e.Probes = append(e.Probes, t.Record(d.window))
 	}
 	e.EtcdLeaders = d.probes.Etcd().Record(d.window)
+	e.Recoveries = d.recoveries()
 	if d.Topology.Kubernetes() {
 		e.Leases = d.probes.Leases().Record(d.window)
 	}

@@ -56,7 +56,10 @@ func (i *inside) run(ctx context.Context) {
 			return
 		}
 		for _, t := range i.timelines {
-			t.Add(Sample{At: i.heard, Latency: i.clock.Now() - i.heard, Way: way, Detail: "the stream of the client in the cluster: " + detail})
+			t.Add(Sample{
+				At: i.heard, Latency: i.clock.Now() - i.heard, Way: way, Blind: true,
+				Detail: "the stream of the client in the cluster: " + detail,
+			})
 		}
 		pause(ctx, i.interval-(i.clock.Now()-began))
 	}

@@ -53,6 +53,8 @@ type Sample struct {
 	Way         record.Way
 	// Detail says what went wrong, for people; empty when up.
 	Detail string
+	// Blind says that the vantage point itself could not be asked: nothing is known of the target.
+	Blind bool
 }
 
 // Done is when the outcome was known.

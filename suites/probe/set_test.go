@@ -165,10 +165,10 @@ func TestInClusterStream(t *testing.T) {
 	if all[0].Way != record.Up || all[0].At > 50*ms {
 		t.Errorf("the first sample is %+v, want up at about zero", all[0])
 	}
-	if all[1].Way != record.Refused || !strings.Contains(all[1].Detail, "10.96.0.1") {
+	if all[1].Way != record.Refused || all[1].Blind || !strings.Contains(all[1].Detail, "10.96.0.1") {
 		t.Errorf("the second sample is %+v, want the client's refusal", all[1])
 	}
-	if last := all[len(all)-1]; !last.Down() || !strings.Contains(last.Detail, "the stream of the client") {
+	if last := all[len(all)-1]; !last.Down() || !last.Blind || !strings.Contains(last.Detail, "the stream of the client") {
 		t.Errorf("without a stream the sample is %+v", last)
 	}
 }
