@@ -246,6 +246,16 @@ func (t Timing) Forgotten() Bounds {
 	return Bounds{Upper: t.NodeReturn().Upper}
 }
 
+// Restored bounds a control plane's return from a backup: like a node's, with everything that
+// has to be unpacked and started.
+func (t Timing) Restored() Bounds { return Bounds{Upper: t.NodeReturn().Upper} }
+
+// RestoredInAll bounds the same from the loss on, with leaders that have to wait for leases
+// that the backup still holds.
+func (t Timing) RestoredInAll() Bounds {
+	return Bounds{Upper: t.Restored().Upper + t.MastersReturn().Upper}
+}
+
 // HostLoss bounds how long the API pauses when a host with a master dies: the
 // load balancer has to notice, and etcd to elect.
 func (t Timing) HostLoss() Bounds {

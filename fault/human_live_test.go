@@ -95,6 +95,17 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 		}
 		mustBeLed(t, c, clusters.Scheduler)
 	})
+	t.Run("the node is erased", func(t *testing.T) {
+		i := landLive(t, liveInjector(t, c), Erase(node))
+		for _, component := range components[:4] {
+			eventually(t, "silence", time.Second, c.Instances(component)[0], silent)
+		}
+		if out, err := node.Exec(t.Context(), "find", "/etc/kubernetes", clusters.EtcdData+"/member", "-type", "f"); err == nil || len(out) > 0 {
+			t.Errorf("left: %s, %v", out, err)
+		}
+		undoIdentity(t, c, i, server)
+		mustBeLed(t, c, clusters.Scheduler)
+	})
 	t.Run("the manifests are deleted", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), DeleteManifests(node))
 		for _, component := range components[:4] {

@@ -15,6 +15,7 @@ import (
 	_ "faultline/suites/hosts"
 	_ "faultline/suites/leadership"
 	_ "faultline/suites/quorum"
+	_ "faultline/suites/recovery"
 	"faultline/suites/rundir"
 	_ "faultline/suites/sabotage"
 	_ "faultline/suites/storage"

@@ -268,9 +268,11 @@ const (
 
 // Audit is what became of the writes that were acknowledged.
 type Audit struct {
-	Attempted    int      `json:"attempted"`
-	Acknowledged int      `json:"acknowledged"`
-	Lost         []string `json:"lost"`
+	Attempted    int `json:"attempted"`
+	Acknowledged int `json:"acknowledged"`
+	// Forgone were acknowledged too, and lost with a restore: they were newer than the backup.
+	Forgone int      `json:"forgone,omitempty"`
+	Lost    []string `json:"lost"`
 	// Backwards lists API servers whose resource version went back.
 	Backwards []string `json:"backwards"`
 	// Missed counts acknowledged writes that the watch never delivered.

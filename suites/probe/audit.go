@@ -65,7 +65,7 @@ func (l *Ledger) Clear(ctx context.Context, c *clusters.Cluster) error {
 
 func (l *Ledger) audit(ctx context.Context, witnesses []witness) (record.Audit, error) {
 	account := record.Audit{
-		Attempted: l.Attempted(), Acknowledged: l.Acknowledged(), Missed: l.missed(),
+		Attempted: l.Attempted(), Acknowledged: l.count(acknowledged), Forgone: l.count(forgone), Missed: l.missed(),
 		Lost: []string{}, Backwards: []string{}, Through: []string{},
 	}
 	l.mu.Lock()

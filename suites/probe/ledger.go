@@ -36,6 +36,7 @@ const (
 	inFlight entryState = iota
 	acknowledged
 	unknown // without an acknowledgement: it may or may not have been written
+	forgone // acknowledged, and newer than the backup that was restored since
 )
 
 // delivery is what one watch has delivered, by number of the write.
@@ -116,6 +117,21 @@ func (l *Ledger) giveUp(t ticket) {
 	l.writes[t.number].state = unknown
 }
 
+// Forgo takes down that a backup is restored which has nothing newer than a version: what
+// was acknowledged since is lost, as has to be. It returns how many writes that are.
+func (l *Ledger) Forgo(version uint64) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for i, w := range l.writes {
+		if w.state == acknowledged && w.version > version {
+			l.writes[i].state = forgone
+			n++
+		}
+	}
+	return n
+}
+
 // Attempted is the number of writes that were sent.
 func (l *Ledger) Attempted() int {
 	l.mu.Lock()
@@ -124,12 +140,14 @@ func (l *Ledger) Attempted() int {
 }
 
 // Acknowledged is the number of writes that the cluster promised to keep.
-func (l *Ledger) Acknowledged() int {
+func (l *Ledger) Acknowledged() int { return l.count(acknowledged) }
+
+func (l *Ledger) count(state entryState) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := 0
 	for _, w := range l.writes {
-		if w.state == acknowledged {
+		if w.state == state {
 			n++
 		}
 	}
@@ -181,7 +199,7 @@ func (l *Ledger) overdue(d *delivery, before time.Duration) (name string, since 
 // settledFor tells whether nothing is to be expected of the watch for the
 // write. The caller holds the lock.
 func (l *Ledger) settledFor(d *delivery, n int) bool {
-	return l.writes[n].state == unknown || n < len(d.seen) && d.seen[n]
+	return l.writes[n].state == unknown || l.writes[n].state == forgone || n < len(d.seen) && d.seen[n]
 }
 
 // missed counts the acknowledged writes that some watch has not delivered.

@@ -122,6 +122,13 @@ func secondBalancer(d *Drill) (balancer, masters []*clusters.Node) {
 	return d.With(clusters.Balancer)[1:], d.With(clusters.ControlPlane)
 }
 
+// silentWorker stops the kubelet of the last worker.
+func silentWorker(_ context.Context, d *Drill) error {
+	workers := Workers(d.Nodes)
+	d.Inject(fault.StopService(workers[len(workers)-1].Instances(clusters.Kubelet)...))
+	return nil
+}
+
 // knowingDNS lets DNS servers know the API's name by themselves.
 func knowingDNS(ctx context.Context, d *Drill) error {
 	client, err := d.Client(d.Front())

@@ -16,6 +16,7 @@ import (
 	"faultline/suites/hosts"
 	"faultline/suites/leadership"
 	"faultline/suites/quorum"
+	"faultline/suites/recovery"
 	"faultline/suites/workers"
 )
 
@@ -69,6 +70,8 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 			plain(workers.AWorkerIsReplaced), "lost true, ready true", "NODE", "WORK"),
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
 			plain(leadership.OneOfEachActs), "only the leading kube-scheduler acts", "LEAD", "SPLIT"),
+		mutant("a worker does not connect again", "single-master", silentWorker,
+			recovery.RestoreTheMaster, "is not ready", "DR"),
 		mutant("the hosts of two followers do not reach each other", "three-host-stacked", cut(followers),
 			func(_ context.Context, d *Drill) { hosts.SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host) }, "it had not resumed", "TOPO"),
 	)

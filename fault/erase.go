@@ -1,0 +1,105 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"faultline/clusters"
+)
+
+// KindErase is the fault of a machine that has to be set up anew.
+const KindErase Kind = "erase"
+
+// Erase takes everything away that makes a machine a control-plane node: all containers, the
+// certificates, kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and
+// identity, and etcd's data. What is left is what an installer finds on a machine that
+// replaces a lost one with the same name and address: a kubelet that is stopped, a container
+// runtime, and images.
+//
+// The state waits on the node, outside of where anything looks for it.
+//
+// Proof: the processes of all static pods, the certificates and etcd's data are gone. Undo:
+// where nobody has set the node up again, the state is put back and the kubelet started. A
+// node that has manifests again keeps them, with its new data: the old one is thrown away,
+// since it belongs to a cluster that has gone on without it. Healed: every process runs and
+// stays.
+func Erase(nodes ...*clusters.Node) Fault { return perNode(KindErase, nodes, planErase) }
+
+// eraseScript does it for the fault $1, with etcd's data directory $2. What it changes last
+// tells the undo that it was complete.
+const eraseScript = enter + armed + containersOf + `systemctl stop kubelet.service
+for p in $(containers); do kill -s KILL "$p" 2>/dev/null || true; done
+mkdir -p "$d/kept/part"
+cp -a /etc/kubernetes "$d/kept/part/kubernetes"
+mkdir "$d/kept/part/kubelet"
+for file in config.yaml kubeadm-flags.env pki; do
+  [ ! -e "/var/lib/kubelet/$file" ] || cp -a "/var/lib/kubelet/$file" "$d/kept/part/kubelet/"
+done
+mv "$d/kept/part" "$d/kept/state"
+sync "$d/kept/state"
+[ ! -d "$2/member" ] || mv "$2/member" "$2/faultline-$1"
+for file in "$d"/kept/state/kubelet/*; do rm -rf "/var/lib/kubelet/$(basename "$file")"; done
+rm -rf /etc/kubernetes/*
+mkdir -p /etc/kubernetes/manifests
+touch "$d/kept/complete"
+`
+
+// unEraseScript undoes eraseScript, wherever that was interrupted.
+const unEraseScript = enter + `if [ -d "$d" ]; then
+  if [ -e "$d/kept/complete" ] && [ -n "$(ls /etc/kubernetes/manifests 2>/dev/null)" ]; then
+    rm -rf "$2/faultline-$1"
+  else
+    if [ -d "$2/faultline-$1" ]; then
+      rm -rf "$2/member"
+      mv "$2/faultline-$1" "$2/member"
+    fi
+    if [ -d "$d/kept/state" ]; then
+      cp -a "$d/kept/state/kubelet/." /var/lib/kubelet/
+      cp -a "$d/kept/state/kubernetes/." /etc/kubernetes/
+    fi
+  fi
+  sync
+  systemctl start kubelet.service
+  rm -rf "$d/kept"
+fi
+` + leave
+
+func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error) {
+	all := staticOn(n)
+	if len(n.Instances(clusters.Etcd)) != 1 || n.Role != clusters.ControlPlane {
+		return effect{}, fmt.Errorf("node %s is no control-plane node with one member of etcd: its state would not be all of it", n.Name)
+	}
+	old := make([][]clusters.Process, len(all))
+	for k, i := range all {
+		p, err := running(ctx, i)
+		if err != nil {
+			return effect{}, err
+		}
+		old[k] = p
+	}
+	return effect{
+		inject: command(eraseScript, id, clusters.EtcdData),
+		undo:   command(unEraseScript, id, clusters.EtcdData),
+		prove: func(ctx context.Context) (string, error) {
+			proofs := make([]string, len(all))
+			err := each(all, func(k int, i clusters.Instance) (err error) {
+				proofs[k], err = proveAbsent(ctx, i, old[k])
+				return err
+			})
+			if err == nil {
+				_, err = n.Exec(ctx, command(erasedScript, clusters.EtcdData)...)
+			}
+			return strings.Join(append(proofs, "certificates and etcd's data are gone"), "; "), err
+		},
+		landing:   stopLanding,
+		recovered: func(ctx context.Context) (time.Time, error) { return allStay(ctx, all) },
+	}, nil
+}
+
+// erasedScript fails while a certificate, a manifest or the data of etcd in $1 is there.
+const erasedScript = `for place in /etc/kubernetes/pki /etc/kubernetes/admin.conf /var/lib/kubelet/config.yaml "$1/member"; do
+  [ ! -e "$place" ] || { echo "$place is there" >&2; exit 1; }
+done
+`

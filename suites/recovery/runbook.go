@@ -1,0 +1,120 @@
+// Package recovery holds the specs of the documents' chapter on disasters (A:L92 to A:L109),
+// and the runbooks that it asks for. A runbook is a script that a person can run as it is;
+// README tells how. The specs run the same files.
+package recovery
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	_ "embed"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"faultline/clusters"
+)
+
+var (
+	//go:embed backup.sh
+	backupScript string
+	//go:embed restore.sh
+	restoreScript string
+)
+
+// run runs a runbook on a node, as a person would, and returns what it said.
+func run(ctx context.Context, n *clusters.Node, script string, args ...string) (string, error) {
+	out, err := n.ExecInput(ctx, strings.NewReader(script), append([]string{"sh", "-s", "--"}, args...)...)
+	return string(out), err
+}
+
+// put writes a private file on a node.
+func put(ctx context.Context, n *clusters.Node, path string, content []byte) error {
+	_, err := n.ExecInput(ctx, bytes.NewReader(content), "sh", "-c", `umask 077 && cat > "$1"`, "sh", path)
+	return err
+}
+
+// Where the runbooks' files are on a node, while they are there at all.
+const (
+	archivePath   = "/root/backup.archive"
+	recipientPath = "/root/backup.pem"
+	keyPath       = "/root/backup.key"
+)
+
+// backup is an archive with the key to it. Both are in this process: another failure domain
+// than any node.
+type backup struct {
+	archive, key, recipient []byte
+	// revision is that of etcd's snapshot.
+	revision uint64
+	taken    time.Time
+}
+
+// takeBackup runs the runbook on a master, and leaves nothing there.
+func takeBackup(ctx context.Context, master *clusters.Node) (b backup, err error) {
+	if b.key, b.recipient, err = keyPair(); err != nil {
+		return b, err
+	}
+	if err := put(ctx, master, recipientPath, b.recipient); err != nil {
+		return b, err
+	}
+	said, err := run(ctx, master, backupScript, archivePath, recipientPath)
+	if err != nil {
+		return b, fmt.Errorf("back up %s: %w: %s", master.Name, err, said)
+	}
+	b.taken = time.Now()
+	if _, err := fmt.Sscanf(said[strings.LastIndex(said, "revision"):], "revision %d", &b.revision); err != nil {
+		return b, fmt.Errorf("back up %s: it said %q: %w", master.Name, said, err)
+	}
+	if b.archive, err = master.Exec(ctx, "cat", archivePath); err != nil {
+		return b, err
+	}
+	_, err = master.Exec(ctx, "rm", archivePath, recipientPath)
+	return b, err
+}
+
+// restore brings the archive and its key to a machine, runs the runbook there, and takes
+// both away again.
+func (b backup) restore(ctx context.Context, master *clusters.Node) (said string, err error) {
+	if err := put(ctx, master, archivePath, b.archive); err != nil {
+		return "", err
+	}
+	if err := put(ctx, master, keyPath, b.key); err != nil {
+		return "", err
+	}
+	said, err = run(ctx, master, restoreScript, archivePath, keyPath)
+	if _, removed := master.Exec(ctx, "rm", "-f", archivePath, keyPath); err == nil {
+		err = removed
+	}
+	return said, err
+}
+
+// keyPair is a key and a certificate to encrypt for it.
+func keyPair() (key, certificate []byte, err error) {
+	private, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "backup"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour), KeyUsage: x509.KeyUsageKeyEncipherment,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		return nil, nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	encode := func(kind string, bytes []byte) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes})
+	}
+	return encode("PRIVATE KEY", pkcs8), encode("CERTIFICATE", der), nil
+}
