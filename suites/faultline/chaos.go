@@ -33,8 +33,9 @@ func chaos(ctx context.Context) error {
 	if err == nil {
 		err = prepareImages(ctx)
 	}
+	var likely time.Duration
 	if err == nil {
-		err = foresee(ctx, dir, filter)
+		likely, err = foresee(ctx, dir, filter)
 	}
 	if err != nil {
 		return errors.Join(err, refuse(ctx, dir, err))
@@ -46,7 +47,7 @@ func chaos(ctx context.Context) error {
 		return errors.Join(err, refuse(ctx, dir, err))
 	}
 	defer stopLive()
-	if err := runSuite(dir, ginkgoArguments(dir, filter, seed)); err != nil {
+	if err := runSuite(dir, ginkgoArguments(dir, filter, seed, likely)); err != nil {
 		fmt.Fprintln(os.Stderr, "the suite:", err)
 	}
 	run, err := assemble(dir, started)
@@ -61,10 +62,12 @@ func chaos(ctx context.Context) error {
 	return publish(ctx, dir, run)
 }
 
-// ginkgoArguments is the command line of the suite's one binary.
-func ginkgoArguments(dir rundir.Dir, filter string, seed int64) []string {
+// ginkgoArguments is the command line of the suite's one binary. The run is ended when it
+// takes much longer than is likely.
+func ginkgoArguments(dir rundir.Dir, filter string, seed int64, likely time.Duration) []string {
+	timeout := time.Hour + 2*likely
 	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10),
-		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", "3h", "--poll-progress-after", "10m", "--silence-skips"}
+		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", timeout.String(), "--poll-progress-after", "10m", "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)
 	}

@@ -57,10 +57,10 @@ func plan(ctx context.Context) error {
 }
 
 // foresee writes down what a run is going to do and for how long, and says so.
-func foresee(ctx context.Context, dir rundir.Dir, filter string) error {
+func foresee(ctx context.Context, dir rundir.Dir, filter string) (likely time.Duration, err error) {
 	specs, err := selected(ctx, filter)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p := rundir.Plan{StartedAt: time.Now(), Experiments: map[string]float64{}}
 	for name, about := range likelyDurations(specs) {
@@ -70,12 +70,12 @@ func foresee(ctx context.Context, dir rundir.Dir, filter string) error {
 	for _, name := range layouts {
 		t, err := clusters.Find(name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		p.Clusters += kind.Estimate(t).Seconds()
 	}
 	fmt.Printf("%d experiments on %d layouts, about %.0f minutes\n", len(specs), len(layouts), p.Seconds()/60)
-	return dir.SavePlan(p)
+	return time.Duration(p.Seconds() * float64(time.Second)), dir.SavePlan(p)
 }
 
 // layoutsOf lists the layouts of specs, which are sorted by them.
