@@ -14,6 +14,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
 
+	"faultline/clusters"
 	"faultline/fault"
 	"faultline/reports/record"
 	"faultline/suites/probe"
@@ -83,7 +84,8 @@ func (d *Drill) restore(ctx context.Context) error {
 		}
 	}
 	begun := d.now()
-	if err := d.AwaitShape(ctx); err != nil {
+	held, err := d.awaitShape(ctx)
+	if err != nil {
 		return err
 	}
 	if err := d.sweep(ctx); err != nil {
@@ -91,10 +93,30 @@ func (d *Drill) restore(ctx context.Context) error {
 	}
 	d.observe(record.Observation{
 		Expected: "the cluster is as good as new", OK: true,
-		Observed: fmt.Sprintf("its shape was whole %s after the last undo", seconds(d.now()-d.changed())),
+		Observed: fmt.Sprintf("its shape was whole %s after the last undo%s", seconds(d.now()-d.changed()), held),
 		Seconds:  floatOf(d.now() - min(begun, d.changed())),
 	})
 	return nil
+}
+
+// awaitShape waits until the cluster's shape is whole, and tells what kept it longest.
+func (d *Drill) awaitShape(ctx context.Context) (held string, err error) {
+	last, longest := d.now(), time.Duration(0)
+	kept := map[string]time.Duration{}
+	err = clusters.Await(ctx, 500*time.Millisecond, "the shape of "+d.Name, func(ctx context.Context) error {
+		err := d.CheckShape(ctx)
+		if err == nil {
+			return nil
+		}
+		why := err.Error()
+		kept[why] += d.now() - last
+		last = d.now()
+		if kept[why] > longest {
+			longest, held = kept[why], fmt.Sprintf("; %s of it because %.200s", seconds(kept[why]), why)
+		}
+		return err
+	})
+	return held, err
 }
 
 func interrupted(state types.SpecState) bool {
