@@ -24,8 +24,13 @@ func MedianRecovery(experiments []Experiment) (seconds float64, measured bool) {
 	if len(all) == 0 {
 		return 0, false
 	}
-	slices.Sort(all)
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, true
+	return Median(all), true
+}
+
+// Median is the middle of at least one value, or between the two in the middle.
+func Median(values []float64) float64 {
+	all := slices.Sorted(slices.Values(values))
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }
 
 // TotalSpent adds up what the experiments' time went into, where that is known.

@@ -30,6 +30,10 @@ type Run struct {
 	NotRestored []string `json:"notRestored,omitempty"`
 	// Refused says why the run was refused before anything was changed.
 	Refused string `json:"refused,omitempty"`
+	// Shards are the runs that were merged into this one, if it was merged.
+	Shards []Shard `json:"shards,omitempty"`
+	// Gate is what a policy made of the run, if one judged it.
+	Gate *Gate `json:"gate,omitempty"`
 }
 
 // Skipped is an experiment that was not tried, and why.
@@ -117,6 +121,8 @@ type Experiment struct {
 	Evidence []string `json:"evidence,omitempty"`
 	// Command repeats this experiment alone.
 	Command string `json:"command,omitempty"`
+	// Shard names the run that the experiment comes from, in a merged record.
+	Shard string `json:"shard,omitempty"`
 }
 
 // Spent is an account of an experiment's time, in seconds. Waiting is for Kubernetes and its

@@ -94,6 +94,8 @@ func TestLoadRefuses(t *testing.T) {
 		"phases out of order":  {recovery(`{"name":"pod-bound","seconds":2},{"name":"landed","seconds":1}`), `phase "landed" comes after "pod-bound"`},
 		"a phase twice":        {recovery(`{"name":"landed","seconds":1},{"name":"landed","seconds":2}`), `phase "landed" comes after "landed"`},
 		"a phase too early":    {recovery(`{"name":"landed","seconds":-0.5}`), `phase "landed" is reached 0.5 s too early`},
+		"an unknown shard":     {experiment(`"verdict":"held","shard":"x"`), `experiment "e" is of shard "x"`},
+		"an unknown outcome":   {`{"schema":1,"id":"x","gate":{"findings":[{"outcome":"fine"}]}}`, `outcome "fine" is none of held`},
 		"the same claim twice": {`{"schema":1,"id":"x","claims":[{"id":"A"},{"id":"A"}]}`, `claim "A" is listed twice`},
 		"the same id twice": {`{"schema":1,"id":"x","experiments":[{"id":"e","verdict":"held"},{"id":"e","verdict":"held"}]}`,
 			`experiment "e" is recorded twice`},

@@ -1,19 +1,24 @@
 package record
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Outcome is the one word that a run comes to.
 type Outcome string
 
 // The outcomes, from best to worst. A run that deserves several is given the
 // worst; Refused and NotRestored are about the cluster and outrank all that the
-// run found out. A proven breach outranks a failure of the harness elsewhere, so
-// that noise never hides a finding.
+// run found out. A proven breach or slow-down outranks a failure of the harness
+// elsewhere, so that noise never hides a finding. Where a policy is enforced, it
+// says which experiments count, and only then there is a regression.
 //
 //	outcome        exit  meaning
 //	held              0  every experiment held, or drifted as it is known to
 //	inconclusive      2  nothing is broken, and something could not be told (or nothing was tried)
 //	harness-error     3  the harness itself failed, outside any experiment
+//	regression        6  nothing is broken, and a recovery took longer than earlier runs let expect
 //	claim-broken      1  at least one experiment contradicts its claim
 //	not-restored      4  a fault could not be proven undone: run the recovery first
 //	refused           5  the run was refused before anything was changed
@@ -21,10 +26,15 @@ const (
 	OutcomeHeld         Outcome = "held"
 	OutcomeInconclusive Outcome = "inconclusive"
 	OutcomeHarnessError Outcome = "harness-error"
+	OutcomeRegression   Outcome = "regression"
 	OutcomeClaimBroken  Outcome = "claim-broken"
 	OutcomeNotRestored  Outcome = "not-restored"
 	OutcomeRefused      Outcome = "refused"
 )
+
+// Outcomes are all of them, from best to worst.
+var Outcomes = []Outcome{OutcomeHeld, OutcomeInconclusive, OutcomeHarnessError, OutcomeRegression, OutcomeClaimBroken,
+	OutcomeNotRestored, OutcomeRefused}
 
 // ExitStatus is the status with which a process reports the outcome. An unknown
 // outcome counts as an error of the harness.
@@ -40,6 +50,8 @@ func (o Outcome) ExitStatus() int {
 		return 4
 	case OutcomeRefused:
 		return 5
+	case OutcomeRegression:
+		return 6
 	default:
 		return 3
 	}
@@ -65,6 +77,10 @@ type Summary struct {
 	Harness     []string  `json:"harness,omitempty"`
 	NotRestored []string  `json:"notRestored,omitempty"`
 	Refused     string    `json:"refused,omitempty"`
+	// Shards are the runs that were merged into this one.
+	Shards []Shard `json:"shards,omitempty"`
+	// Gate is what the policy found, without its text and the earlier figures.
+	Gate *Gate `json:"gate,omitempty"`
 }
 
 // Counts is how many experiments or claims came to each verdict.
@@ -142,6 +158,8 @@ func Summarise(run *Run) Summary {
 		Harness:     run.Failures,
 		NotRestored: run.NotRestored,
 		Refused:     run.Refused,
+		Shards:      run.Shards,
+		Gate:        run.Gate.brief(),
 	}
 	for _, e := range run.Experiments {
 		s.Experiments.add(e.Verdict)
@@ -157,21 +175,27 @@ func Summarise(run *Run) Summary {
 	return s
 }
 
+// outcome is the worst of what applies.
 func (s *Summary) outcome() Outcome {
-	switch {
-	case s.Refused != "":
-		return OutcomeRefused
-	case len(s.NotRestored) > 0:
-		return OutcomeNotRestored
-	case s.Experiments.Broken > 0:
-		return OutcomeClaimBroken
-	case len(s.Harness) > 0:
-		return OutcomeHarnessError
-	case s.Experiments.Inconclusive > 0, s.Experiments.Total == 0:
-		return OutcomeInconclusive
-	default:
-		return OutcomeHeld
+	found := []Outcome{OutcomeHeld}
+	add := func(o Outcome, applies bool) {
+		if applies {
+			found = append(found, o)
+		}
 	}
+	add(OutcomeRefused, s.Refused != "")
+	add(OutcomeNotRestored, len(s.NotRestored) > 0)
+	add(OutcomeHarnessError, len(s.Harness) > 0)
+	add(OutcomeInconclusive, s.Experiments.Total == 0)
+	if s.Gate.Decides() {
+		for _, f := range s.Gate.Findings {
+			add(f.Outcome, true)
+		}
+	} else {
+		add(OutcomeClaimBroken, s.Experiments.Broken > 0)
+		add(OutcomeInconclusive, s.Experiments.Inconclusive > 0)
+	}
+	return slices.MaxFunc(found, func(a, b Outcome) int { return slices.Index(Outcomes, a) - slices.Index(Outcomes, b) })
 }
 
 // claimVerdicts is in the order of the catalogue; a claim that only an

@@ -16,17 +16,24 @@ func TestOutcome(t *testing.T) {
 		want record.Outcome
 		exit int
 	}{
-		"all held":                   {run(held, held), record.OutcomeHeld, 0},
-		"a drift passes":             {run(held, drifted), record.OutcomeHeld, 0},
-		"one broken":                 {run(held, broken, held), record.OutcomeClaimBroken, 1},
-		"one inconclusive":           {run(held, inconclusive), record.OutcomeInconclusive, 2},
-		"broken beats inconclusive":  {run(inconclusive, broken), record.OutcomeClaimBroken, 1},
-		"an unknown verdict":         {run("fine"), record.OutcomeInconclusive, 2},
-		"nothing tried":              {run(), record.OutcomeInconclusive, 2},
-		"harness failed":             {with(run(held), func(r *record.Run) { r.Failures = []string{"x"} }), record.OutcomeHarnessError, 3},
-		"harness failed, one broken": {with(run(broken), func(r *record.Run) { r.Failures = []string{"x"} }), record.OutcomeClaimBroken, 1},
-		"not restored":               {with(run(broken), func(r *record.Run) { r.NotRestored = []string{"x"} }), record.OutcomeNotRestored, 4},
-		"refused":                    {with(run(), func(r *record.Run) { r.Refused = "no engine" }), record.OutcomeRefused, 5},
+		"all held":                    {run(held, held), record.OutcomeHeld, 0},
+		"a drift passes":              {run(held, drifted), record.OutcomeHeld, 0},
+		"one broken":                  {run(held, broken, held), record.OutcomeClaimBroken, 1},
+		"one inconclusive":            {run(held, inconclusive), record.OutcomeInconclusive, 2},
+		"broken beats inconclusive":   {run(inconclusive, broken), record.OutcomeClaimBroken, 1},
+		"an unknown verdict":          {run("fine"), record.OutcomeInconclusive, 2},
+		"nothing tried":               {run(), record.OutcomeInconclusive, 2},
+		"harness failed":              {with(run(held), func(r *record.Run) { r.Failures = []string{"x"} }), record.OutcomeHarnessError, 3},
+		"harness failed, one broken":  {with(run(broken), func(r *record.Run) { r.Failures = []string{"x"} }), record.OutcomeClaimBroken, 1},
+		"not restored":                {with(run(broken), func(r *record.Run) { r.NotRestored = []string{"x"} }), record.OutcomeNotRestored, 4},
+		"refused":                     {with(run(), func(r *record.Run) { r.Refused = "no engine" }), record.OutcomeRefused, 5},
+		"a regression":                {gated(run(held), record.OutcomeRegression), record.OutcomeRegression, 6},
+		"a tolerated breach":          {gated(run(broken), record.OutcomeHeld), record.OutcomeHeld, 0},
+		"a breach beats a regression": {gated(run(broken), record.OutcomeRegression, record.OutcomeClaimBroken), record.OutcomeClaimBroken, 1},
+		"a regression beats the harness": {with(gated(run(held), record.OutcomeRegression, record.OutcomeInconclusive), func(r *record.Run) { r.Failures = []string{"x"} }),
+			record.OutcomeRegression, 6},
+		"nothing tried, with a gate": {gated(run()), record.OutcomeInconclusive, 2},
+		"a gate that only informs":   {with(gated(run(broken), record.OutcomeRegression), func(r *record.Run) { r.Gate.Enforced = false }), record.OutcomeClaimBroken, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -46,6 +53,15 @@ func run(verdicts ...record.Verdict) record.Run {
 	r := record.Run{Schema: record.SchemaVersion, ID: "r", Claims: []record.Claim{{ID: "C-1"}, {ID: "C-2"}}}
 	for i, v := range verdicts {
 		r.Experiments = append(r.Experiments, record.Experiment{ID: string(rune('a' + i)), Claims: []string{"C-1"}, Verdict: v, Reason: "why"})
+	}
+	return r
+}
+
+// gated is a run with findings of an enforced policy.
+func gated(r record.Run, findings ...record.Outcome) record.Run {
+	r.Gate = &record.Gate{Text: "schema: 1", Enforced: true, Comparisons: []record.Comparison{{Records: 1, Earlier: []record.Earlier{{Seconds: 1}}}}}
+	for _, o := range findings {
+		r.Gate.Findings = append(r.Gate.Findings, record.Finding{Rule: record.RuleRegression, Outcome: o, Text: "why"})
 	}
 	return r
 }
@@ -123,6 +139,27 @@ func TestSummaryFile(t *testing.T) {
 	failure := got["failures"].([]any)[0].(map[string]any)
 	if failure["verdict"] != "broken" || failure["reason"] != "why" {
 		t.Errorf("got %v", failure)
+	}
+}
+
+func TestExitStatusesDiffer(t *testing.T) {
+	seen := map[int]record.Outcome{}
+	for _, o := range record.Outcomes {
+		if other, taken := seen[o.ExitStatus()]; taken {
+			t.Errorf("%s and %s both exit with %d", o, other, o.ExitStatus())
+		}
+		seen[o.ExitStatus()] = o
+	}
+}
+
+func TestSummaryLeavesOutWhatOnlyJudgingAgainNeeds(t *testing.T) {
+	r := gated(run(record.Held), record.OutcomeRegression)
+	g := record.Summarise(&r).Gate
+	if g.Text != "" || g.Comparisons[0].Earlier != nil || g.Comparisons[0].Records != 1 || len(g.Findings) != 1 {
+		t.Errorf("got %+v", g)
+	}
+	if r.Gate.Text == "" || r.Gate.Comparisons[0].Earlier == nil {
+		t.Error("the record itself has lost it")
 	}
 }
 

@@ -41,6 +41,22 @@ func (r *Run) Validate() error {
 		if err := e.validate(claims); err != nil {
 			problems = append(problems, fmt.Errorf("experiment %q: %w", e.ID, err))
 		}
+		if e.Shard != "" && !slices.ContainsFunc(r.Shards, func(s Shard) bool { return s.Name == e.Shard }) {
+			problems = append(problems, fmt.Errorf("experiment %q is of shard %q, which is not among the record's shards", e.ID, e.Shard))
+		}
+	}
+	return errors.Join(append(problems, r.Gate.validate())...)
+}
+
+func (g *Gate) validate() error {
+	if g == nil {
+		return nil
+	}
+	var problems []error
+	for _, f := range g.Findings {
+		if err := oneOf("outcome", f.Outcome, Outcomes); err != nil {
+			problems = append(problems, fmt.Errorf("gate: %w", err))
+		}
 	}
 	return errors.Join(problems...)
 }
