@@ -29,6 +29,7 @@ var (
 		"ways":    func() []way { return ways },
 		"seconds": format.Seconds,
 		"count":   format.Count,
+		"machine": format.Machine,
 	}).Parse(source))
 )
 

@@ -66,8 +66,9 @@ func parse(t *testing.T, page string) []element {
 }
 
 func TestEveryLinkResolves(t *testing.T) {
-	run := fixture.Run()
+	run := gated(fixture.Run(), record.OutcomeRegression)
 	run.Experiments[0].ID = "a b/c?<d>"
+	run.Gate.Comparisons[0].Experiment = run.Experiments[0].ID
 	run.Experiments[1].ID = "a-b-c--d-"
 	ids, cells := map[string]bool{}, 0
 	elements := parse(t, render(t, run))
@@ -151,6 +152,32 @@ func TestSkippedExperimentsTellWhy(t *testing.T) {
 	}
 }
 
+// gated is a run that a policy has judged, with a finding of this outcome.
+func gated(run *record.Run, outcome record.Outcome) *record.Run {
+	limit := 2.5
+	id := run.Experiments[0].ID
+	run.Gate = &record.Gate{Enforced: true, Unreadable: []string{"x.json: is cut off"},
+		Findings:    []record.Finding{{Rule: record.RuleRegression, Outcome: outcome, Text: "took 9 s", Experiments: []string{id, "elsewhere"}}},
+		Comparisons: []record.Comparison{{Experiment: id, Recovery: "resume write", Seconds: 9, Records: 12, Limit: &limit, Median: &limit, Spread: &limit, Regressed: true}, {Experiment: "elsewhere", Records: 3}}}
+	return run
+}
+
+func TestGateIsShown(t *testing.T) {
+	run := gated(fixture.Run(), record.OutcomeRegression)
+	run.Shards = []record.Shard{{Name: "s1", Environment: run.Environment}}
+	page := render(t, run)
+	parse(t, page)
+	for _, part := range []string{"the default policy.", "took 9 s <a href=\"#experiment-kill-etcd-single\">", "x.json: is cut off", "<td>resume write</td>",
+		"2.50 s</td>", "too few runs", "Merged from 1 run", "2 cores, 23.0 GiB"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("%q is missing", part)
+		}
+	}
+	if page := render(t, fixture.Run()); strings.Contains(page, `id="gate"`) {
+		t.Error("a gate is shown where none has judged")
+	}
+}
+
 func TestHeadlines(t *testing.T) {
 	one := func(v record.Verdict) *record.Run {
 		return &record.Run{Schema: 1, ID: "r", Claims: []record.Claim{{ID: "A"}}, Experiments: []record.Experiment{{ID: "e", Claims: []string{"A"}, Verdict: v}}}
@@ -163,6 +190,9 @@ func TestHeadlines(t *testing.T) {
 		{one(record.Drifted), "or drifted as known"},
 		{one(record.Broken), "One claim is broken"},
 		{one(record.Inconclusive), "the run is inconclusive"},
+		{gated(one(record.Held), record.OutcomeRegression), "Recovery has become slower"},
+		{gated(one(record.Broken), record.OutcomeHeld), "Everything that the policy demands held"},
+		{gated(one(record.Broken), record.OutcomeInconclusive), "Nothing is broken that the policy demands"},
 		{&record.Run{}, "No experiment ran"},
 		{&record.Run{Refused: "no engine"}, "The run was refused"},
 		{&record.Run{NotRestored: []string{"kill etcd"}}, "The cluster was not restored"},
@@ -194,6 +224,9 @@ func TestEverythingIsEscaped(t *testing.T) {
 	run := fixture.Run()
 	run.ID, run.Refused, run.Failures, run.NotRestored = evil, evil, []string{evil}, []string{evil}
 	run.Environment.Kernel, run.Environment.FaultlineVersion = evil, evil
+	run.Shards = []record.Shard{{Name: evil, Environment: record.Environment{Engine: evil}}}
+	gated(run, record.OutcomeRegression)
+	run.Gate.Policy, run.Gate.Unreadable[0], run.Gate.Findings[0].Text, run.Gate.Comparisons[1].Name, run.Gate.Comparisons[1].Recovery = evil, evil, evil, evil, evil
 	run.Claims[2] = record.Claim{ID: "TOPO-18", Group: evil, Statement: evil, Source: evil, Drift: evil, Untested: evil}
 	e := &run.Experiments[6]
 	e.ID, e.Name, e.Topology, e.Cluster, e.Reason, e.Drift, e.Command = evil, evil, evil, evil, evil, evil, evil

@@ -23,6 +23,7 @@ type overview struct {
 	Groups      []group
 	Untested    []record.Claim
 	Experiments []experiment
+	Gate        *gate
 }
 
 type count struct {
@@ -70,6 +71,7 @@ func newOverview(run *record.Run) *overview {
 		o.Experiments = append(o.Experiments, newExperiment(run, &run.Experiments[i], names))
 	}
 	o.matrix()
+	o.Gate = newGate(o.Summary.Gate, o.Experiments)
 	return o
 }
 
@@ -114,6 +116,9 @@ func (o *overview) cells(claim string) [][]link {
 func headline(s record.Summary) (string, record.Verdict) {
 	switch s.Outcome {
 	case record.OutcomeHeld:
+		if s.Experiments.Broken+s.Experiments.Inconclusive > 0 {
+			return "Everything that the policy demands held", record.Held
+		}
 		if s.Claims.Drifted > 0 {
 			return "Every tested claim held, or drifted as known", record.Held
 		}
@@ -127,7 +132,12 @@ func headline(s record.Summary) (string, record.Verdict) {
 		if s.Experiments.Total == 0 {
 			return "No experiment ran", record.Inconclusive
 		}
+		if s.Experiments.Broken > 0 {
+			return "Nothing is broken that the policy demands, but the run is inconclusive", record.Inconclusive
+		}
 		return "Nothing is broken, but the run is inconclusive", record.Inconclusive
+	case record.OutcomeRegression:
+		return "Recovery has become slower than in earlier runs", record.Broken
 	case record.OutcomeNotRestored:
 		return "The cluster was not restored", record.Broken
 	case record.OutcomeRefused:
@@ -162,7 +172,7 @@ func environment(e record.Environment) []fact {
 	text("kernel", e.Kernel)
 	add("cgroup", fmt.Sprintf("v%d", e.CgroupVersion), e.CgroupVersion != 0)
 	add("cores", strconv.Itoa(e.Cores), e.Cores != 0)
-	add("memory", fmt.Sprintf("%.1f GiB", float64(e.MemoryBytes)/(1<<30)), e.MemoryBytes != 0)
+	add("memory", format.Memory(e.MemoryBytes), e.MemoryBytes != 0)
 	text("node image", strings.TrimSpace(e.NodeImage+" "+parenthesised(e.ImageOrigin)))
 	text("faultline", e.FaultlineVersion)
 	return facts

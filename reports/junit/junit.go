@@ -78,6 +78,9 @@ func Write(w io.Writer, run *record.Run) error {
 	if cases := harness(run); len(cases) > 0 {
 		r.add(newSuite("harness", run.StartedAt, run, cases))
 	}
+	if cases := gate(run); len(cases) > 0 {
+		r.add(newSuite("gate", run.StartedAt, run, cases))
+	}
 	if cases := skipped(run); len(cases) > 0 {
 		r.add(newSuite("skipped", run.StartedAt, run, cases))
 	}
@@ -167,6 +170,29 @@ func harness(run *record.Run) []testcase {
 	}
 	for i, text := range run.Failures {
 		add(fmt.Sprintf("the harness works (%d)", i+1), "harness-error", text)
+	}
+	return cases
+}
+
+// gate is a case for each finding of an enforced policy that the experiments do not
+// show by themselves. A regression is a failure of what is tested.
+func gate(run *record.Run) []testcase {
+	if !run.Gate.Decides() {
+		return nil
+	}
+	var cases []testcase
+	for i, f := range run.Gate.Told() {
+		p := &problem{Message: firstLine(f.Text), Type: string(f.Outcome), Text: f.Text}
+		c := testcase{Class: "faultline.gate", Name: fmt.Sprintf("the policy is met: %s (%d)", f.Rule, i+1)}
+		switch f.Outcome {
+		case record.OutcomeHeld:
+			continue
+		case record.OutcomeRegression:
+			c.Failure = p
+		default:
+			c.Error = p
+		}
+		cases = append(cases, c)
 	}
 	return cases
 }

@@ -62,6 +62,27 @@ func render(t *testing.T, run *record.Run) (parsed, string) {
 	return p, b.String()
 }
 
+func TestGateFindingsAreCases(t *testing.T) {
+	run := fixture.Run()
+	run.Gate = &record.Gate{Enforced: true, Findings: []record.Finding{
+		{Rule: record.RuleClaims, Outcome: record.OutcomeClaimBroken, Text: "an experiment tells"},
+		{Rule: record.RuleInconclusive, Outcome: record.OutcomeHeld, Text: "tolerated"},
+		{Rule: record.RuleSkipped, Outcome: record.OutcomeInconclusive, Text: "1 skipped"},
+		{Rule: record.RuleRegression, Outcome: record.OutcomeRegression, Text: "took 9 s"}}}
+	before, _ := render(t, fixture.Run())
+	p, _ := render(t, run)
+	if p.Failures != before.Failures+1 || p.Errors != before.Errors+1 || p.Suites[0].Name != "faultline.gate" || len(p.Suites[0].Cases) != 2 {
+		t.Fatalf("got %+v", p.Suites[0])
+	}
+	if c := p.Suites[0].Cases[1]; c.Failure == nil || c.Failure.Message != "took 9 s" || c.Failure.Type != "regression" {
+		t.Errorf("got %+v", c)
+	}
+	run.Gate.Enforced = false
+	if p, _ := render(t, run); p.Failures != before.Failures || p.Errors != before.Errors {
+		t.Error("a gate that informs fails a case")
+	}
+}
+
 func TestRealisticRun(t *testing.T) {
 	p, text := render(t, fixture.Run())
 	if p.Tests != 15 || p.Failures != 1 || p.Errors != 2 || len(p.Suites) != 2 {

@@ -139,6 +139,9 @@ func (p *printer) problems(run *record.Run, s record.Summary) {
 			p.line("  repeat: " + plain(f.Command)) // never wrapped: it is made to be copied
 		}
 	}
+	if s.Gate != nil {
+		p.gate(s.Gate)
+	}
 	for _, text := range run.Failures {
 		p.problem(record.Broken, "harness error", text)
 	}
@@ -147,6 +150,23 @@ func (p *printer) problems(run *record.Run, s record.Summary) {
 	}
 	if run.Refused != "" {
 		p.problem(record.Broken, "refused", run.Refused)
+	}
+}
+
+// gate tells what the policy found. What it tolerates is noted.
+func (p *printer) gate(g *record.Gate) {
+	for _, f := range g.Told() {
+		switch f.Outcome {
+		case record.OutcomeHeld:
+			p.problem(record.Untested, "noted", f.Text)
+		case record.OutcomeInconclusive:
+			p.problem(record.Inconclusive, string(f.Outcome), f.Text)
+		default:
+			p.problem(record.Broken, string(f.Outcome), f.Text)
+		}
+	}
+	for _, text := range g.Unreadable {
+		p.problem(record.Untested, "not in the history", text)
 	}
 }
 
@@ -162,7 +182,11 @@ func (p *printer) problem(v record.Verdict, kind, text string) {
 }
 
 func (p *printer) summary(run *record.Run, s record.Summary) {
-	if len(run.Skipped)+len(s.Failures)+len(s.Harness)+len(s.NotRestored) > 0 || s.Refused != "" {
+	told := len(run.Skipped) + len(s.Failures) + len(s.Harness) + len(s.NotRestored)
+	if s.Gate != nil {
+		told += len(s.Gate.Told()) + len(s.Gate.Unreadable)
+	}
+	if told > 0 || s.Refused != "" {
 		p.line("")
 	}
 	verdict := record.Broken
@@ -178,13 +202,16 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 		first += "; median recovery " + format.Seconds(m)
 	}
 	p.line(p.paint(verdict, strings.ToUpper(string(s.Outcome))) + "  run " + plain(run.ID))
-	lines := []string{first, format.Count(s.Claims.Total, "claim") + ": " + format.Counts(s.Claims)}
+	texts := []string{first, format.Count(s.Claims.Total, "claim") + ": " + format.Counts(s.Claims)}
 	if spent, known := record.TotalSpent(run.Experiments); known {
-		lines = append(lines, fmt.Sprintf("time: %s waiting for Kubernetes, %s clusters, %s faults, %s steady states, %s restoring and audits",
+		texts = append(texts, fmt.Sprintf("time: %s waiting for Kubernetes, %s clusters, %s faults, %s steady states, %s restoring and audits",
 			format.Seconds(spent.Waiting), format.Seconds(spent.Cluster), format.Seconds(spent.Faults), format.Seconds(spent.Steady),
 			format.Seconds(spent.Restoring+spent.Audit)))
 	}
-	for _, text := range lines {
+	for _, shard := range s.Shards {
+		texts = append(texts, fmt.Sprintf("merged from run %s: %s", plain(shard.Name), plain(format.Machine(shard.Environment))))
+	}
+	for _, text := range texts {
 		for _, l := range wrap(text, p.width) {
 			p.line(l)
 		}

@@ -64,6 +64,28 @@ func TestTimeIsAccountedForWhereItIsKnown(t *testing.T) {
 	}
 }
 
+func TestGateTellsWhatItFound(t *testing.T) {
+	run := fixture.Run()
+	run.Gate = &record.Gate{Enforced: true, Unreadable: []string{"x.json: is cut off"}, Findings: []record.Finding{
+		{Rule: record.RuleClaims, Outcome: record.OutcomeClaimBroken, Text: "told with the experiment"},
+		{Rule: record.RuleInconclusive, Outcome: record.OutcomeHeld, Text: "2 tolerated"},
+		{Rule: record.RuleSkipped, Outcome: record.OutcomeInconclusive, Text: "1 skipped"},
+		{Rule: record.RuleRegression, Outcome: record.OutcomeRegression, Text: "took 9 s"}}}
+	run.Shards = []record.Shard{{Name: "s1", Environment: run.Environment}}
+	text := render(t, run, Options{Width: 140})
+	for _, part := range []string{"noted: 2 tolerated", "inconclusive: 1 skipped", "regression: took 9 s", "not in the history: x.json",
+		"CLAIM-BROKEN", "merged from run s1: 2 cores, 23.0 GiB, docker 20.10.24, kernel 6.1.0-28-amd64, slack 1.5"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in\n%s", part, text)
+		}
+	}
+	run.Gate.Enforced = false
+	text = render(t, run, Options{Width: 140})
+	if strings.Contains(text, "told with the experiment") || strings.Contains(text, "tolerated") || !strings.Contains(text, "noted: took 9 s") {
+		t.Errorf("a gate that informs tells of regressions only:\n%s", text)
+	}
+}
+
 func TestLinesFitTheWidth(t *testing.T) {
 	run := fixture.Run()
 	run.Experiments[3].Observations[0].Observed = strings.Repeat("word ", 80) + strings.Repeat("x", 200)

@@ -59,6 +59,28 @@ func Recovery(e *record.Experiment) string {
 	return ""
 }
 
+// Memory writes a size in GiB.
+func Memory(bytes uint64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
+
+// Machine writes on what an experiment ran, as far as it is known.
+func Machine(e record.Environment) string {
+	var parts []string
+	add := func(known bool, text string) {
+		if known {
+			parts = append(parts, text)
+		}
+	}
+	add(e.Cores != 0, Count(e.Cores, "core"))
+	add(e.MemoryBytes != 0, Memory(e.MemoryBytes))
+	add(e.Engine != "", e.Engine)
+	add(e.Kernel != "", "kernel "+e.Kernel)
+	add(e.Slack != 0, "slack "+strconv.FormatFloat(e.Slack, 'g', -1, 64))
+	if len(parts) == 0 {
+		return "an unknown machine"
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Count writes a number with its noun: 1 experiment, 3 experiments.
 func Count(n int, noun string) string {
 	if n != 1 {

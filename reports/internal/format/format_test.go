@@ -46,3 +46,16 @@ func TestCounts(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestMachine(t *testing.T) {
+	for want, e := range map[string]record.Environment{
+		"an unknown machine":          {},
+		"1 core":                      {Cores: 1},
+		"2 cores, 1.5 GiB, slack 1.5": {Cores: 2, MemoryBytes: 3 << 29, Slack: 1.5},
+		"podman, kernel 6.1":          {Engine: "podman", Kernel: "6.1"},
+	} {
+		if got := format.Machine(e); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
