@@ -28,12 +28,12 @@ chaos-recover: ## Undo every fault that a killed run left behind
 	@$(FAULTLINE) recover
 
 .PHONY: nightly
-nightly: ## Like make chaos, with Kubernetes' default settings and every tier
-	@FAULTLINE_PROFILE=documented FAULTLINE_TIERS=smoke,core,nightly $(FAULTLINE) chaos
+nightly: ## Like make chaos, with Kubernetes' default settings, every tier, and the gate: FAULTLINE_POLICY decides
+	@$(FAULTLINE) nightly
 
 .PHONY: report
-report: ## Render the newest run's report again from its record
-	@$(FAULTLINE) report
+report: ## Render and judge the newest run again from its record, or merge shards: RECORDS="a/record.json b/record.json"
+	@FAULTLINE_RECORDS="$(or $(RECORDS),$(FAULTLINE_RECORDS))" $(FAULTLINE) report
 
 .PHONY: topologies
 topologies: ## List every documented layout: hosts, single points of failure, memory

@@ -9,45 +9,65 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"faultline/reports"
+	"faultline/reports/gate"
 	"faultline/reports/record"
 	"faultline/reports/terminal"
+	"faultline/suites/claims"
 	"faultline/suites/rundir"
 )
 
-// chaos prepares the machine, runs the suite in processes of its own, and
-// judges what they left, even when they died on the way.
-func chaos(ctx context.Context) error {
-	dir, err := rundir.New()
-	if err != nil {
+// chaos runs the suite. A policy decides the outcome if one was named; else the
+// default policy's findings are told.
+func chaos(ctx context.Context) error { return runAndJudge(ctx, policyNamed()) }
+
+// nightly is chaos with a policy that decides, and other defaults.
+func nightly(ctx context.Context) error {
+	if err := nightlyDefaults(); err != nil {
 		return err
 	}
+	return runAndJudge(ctx, true)
+}
+
+// nightlyDefaults sets what the caller has not: the suite's processes read it, too.
+func nightlyDefaults() error {
+	for _, d := range [][2]string{{"FAULTLINE_PROFILE", "documented"}, {"FAULTLINE_TIERS", strings.Join(tiers, ",")}} {
+		if os.Getenv(d[0]) == "" {
+			if err := os.Setenv(d[0], d[1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// runAndJudge prepares the machine, runs the suite in processes of its own, and
+// judges what they left, even when they died on the way.
+func runAndJudge(ctx context.Context, enforced bool) error {
+	dir, err := rundir.New()
+	if err != nil {
+		return refusal{err}
+	}
 	seed, err := seed()
-	var filter string
+	var p prepared
 	if err == nil {
-		filter, err = selection(ctx)
-	}
-	if err == nil {
-		err = prepareImages(ctx)
-	}
-	var likely time.Duration
-	if err == nil {
-		likely, err = foresee(ctx, dir, filter)
+		p, err = prepare(ctx, dir)
 	}
 	if err != nil {
-		return errors.Join(err, refuse(ctx, dir, err))
+		return refusal{errors.Join(err, refuse(ctx, dir, err))}
 	}
 	fmt.Printf("run %s: results go to %s; the same order and choices again with %s=%d\n", dir.Run, dir.Results, seedVariable, seed)
 	started := time.Now()
 	stopLive, err := serveLive(dir, started)
 	if err != nil {
-		return errors.Join(err, refuse(ctx, dir, err))
+		return refusal{errors.Join(err, refuse(ctx, dir, err))}
 	}
 	defer stopLive()
-	if err := runSuite(dir, ginkgoArguments(dir, filter, seed, likely)); err != nil {
+	if err := runSuite(dir, ginkgoArguments(dir, p.filter, seed, p.likely)); err != nil {
 		fmt.Fprintln(os.Stderr, "the suite:", err)
 	}
 	run, err := assemble(dir, started)
@@ -59,7 +79,34 @@ func chaos(ctx context.Context) error {
 			return err
 		}
 	}
+	judgeAndRemember(run, p.policy, enforced)
 	return publish(ctx, dir, run)
+}
+
+// prepared is what a run needs before anything is changed.
+type prepared struct {
+	filter string
+	policy *gate.Policy
+	// likely is how long the run is likely to take.
+	likely time.Duration
+}
+
+// prepare reads what the caller wants before it prepares the machine for it.
+func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
+	if p.policy, err = gate.Load(os.Getenv(policyVariable), claims.Record()); err != nil {
+		return p, err
+	}
+	if err = gate.History(rundir.History()).Check(); err != nil {
+		return p, err
+	}
+	if p.filter, err = selection(ctx); err != nil {
+		return p, err
+	}
+	if err = prepareImages(ctx); err != nil {
+		return p, err
+	}
+	p.likely, err = foresee(ctx, dir, p.filter)
+	return p, err
 }
 
 // ginkgoArguments is the command line of the suite's one binary. The run is ended when it

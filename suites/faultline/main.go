@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"faultline/reports/record"
 )
 
 // verb is one word of the command line.
@@ -22,9 +24,10 @@ type verb struct {
 
 var verbs = []verb{
 	{"chaos", "run the suite and judge every claim", chaos},
+	{"nightly", "chaos with Kubernetes' default settings, every tier and the gate", nightly},
 	{"plan", "show what chaos would run, and change nothing", plan},
 	{"recover", "undo the faults that a killed run left behind", recoverFaults},
-	{"report", "render the newest run's report again", report},
+	{"report", "render and judge the newest run again, or merge those of FAULTLINE_RECORDS", report},
 	{"topologies", "list every documented layout", topologies},
 	{"faults", "list every fault", faults},
 	{"up", "create a cluster of the layout TOPOLOGY and keep it", up},
@@ -43,18 +46,37 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// refusal is an error that came before anything was changed.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// statusOf keeps an error of the command apart from what a run has found.
+func statusOf(err error) int {
+	var status exitError
+	var refused refusal
+	switch {
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &refused):
+		return record.OutcomeRefused.ExitStatus()
+	default:
+		return record.OutcomeHarnessError.ExitStatus()
+	}
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := dispatch(ctx, os.Args[1:])
 	stop()
-	var status exitError
-	switch {
-	case errors.As(err, &status):
-		os.Exit(int(status))
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "faultline:", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
+	var printed exitError
+	if !errors.As(err, &printed) {
+		fmt.Fprintln(os.Stderr, "faultline:", err)
+	}
+	os.Exit(statusOf(err))
 }
 
 func dispatch(ctx context.Context, args []string) error {

@@ -17,6 +17,7 @@ import (
 	"faultline/clusters"
 	"faultline/fault"
 	"faultline/reports"
+	"faultline/reports/gate"
 	"faultline/reports/record"
 	"faultline/reports/terminal"
 	"faultline/suites/claims"
@@ -26,15 +27,32 @@ import (
 // ginkgoReport is Ginkgo's own report: it knows failures outside experiments.
 const ginkgoReport = "ginkgo.json"
 
-// report renders the newest run again, from its record.
+// report renders and judges again from records: the newest run's, the one that
+// FAULTLINE_RECORDS names, or those that it names, merged into one run.
 func report(ctx context.Context) error {
-	dir, err := rundir.Newest()
+	paths, err := namedRecords()
 	if err != nil {
-		return err
+		return refusal{err}
+	}
+	if len(paths) > 1 {
+		return reportMerged(ctx, paths)
+	}
+	var dir rundir.Dir
+	if len(paths) == 1 {
+		dir = rundir.Dir{Results: filepath.Dir(paths[0])}
+	} else if dir, err = rundir.Newest(); err != nil {
+		return refusal{err}
 	}
 	run, err := record.Load(dir.Record())
 	if err != nil {
-		return err
+		return refusal{err}
+	}
+	policy, enforced, err := policyAgain(run.Gate, run.Claims)
+	if err != nil {
+		return refusal{err}
+	}
+	if err := gate.Judge(run, policy, enforced, gate.History(rundir.History())); err != nil {
+		return refusal{err}
 	}
 	return publish(ctx, dir, run)
 }
@@ -65,6 +83,7 @@ func gather(dir rundir.Dir, started time.Time) (*record.Run, error) {
 	if err := readJSON(dir.Environment(), &run.Environment); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	run.Environment.FaultlineVersion = version()
 	files, err := filepath.Glob(filepath.Join(dir.Experiments(), "*.json"))
 	if err != nil {
 		return nil, err

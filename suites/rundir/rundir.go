@@ -40,8 +40,8 @@ func New() (Dir, error) {
 	if run == "" {
 		run = strings.ToLower(rand.Text()[:6])
 	}
-	if !runPattern.MatchString(run) {
-		return Dir{}, fmt.Errorf("%s=%q: want at most ten lower-case letters and digits", Variable, run)
+	if !runPattern.MatchString(run) || run == history {
+		return Dir{}, fmt.Errorf("%s=%q: want at most ten lower-case letters and digits, and not %q", Variable, run, history)
 	}
 	states, err := states()
 	if err != nil {
@@ -58,6 +58,24 @@ func Artifacts() string {
 	}
 	return "artifacts"
 }
+
+// HistoryVariable names another folder for the history.
+const HistoryVariable = "FAULTLINE_HISTORY"
+
+const history = "history"
+
+// History is the folder of what earlier runs measured: FAULTLINE_HISTORY, or
+// history below ARTIFACTS.
+func History() string {
+	if dir := os.Getenv(HistoryVariable); dir != "" {
+		return dir
+	}
+	return filepath.Join(Artifacts(), history)
+}
+
+// Merged is the places of a run that other runs were merged into. It has no
+// private state.
+func Merged(run string) Dir { return Dir{Run: run, Results: filepath.Join(Artifacts(), run)} }
 
 // states is the private folder of all runs.
 func states() (string, error) {

@@ -28,9 +28,25 @@ func TestNewMakesBothPlaces(t *testing.T) {
 }
 
 func TestNewRefusesAStrangeName(t *testing.T) {
-	t.Setenv(Variable, "../../etc")
-	if _, err := New(); err == nil {
-		t.Fatal("a run name with a path was accepted")
+	t.Setenv("ARTIFACTS", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	for _, name := range []string{"../../etc", "history"} {
+		t.Setenv(Variable, name)
+		if _, err := New(); err == nil {
+			t.Errorf("%q was accepted", name)
+		}
+	}
+}
+
+func TestHistoryIsBelowTheResultsUnlessNamed(t *testing.T) {
+	t.Setenv("ARTIFACTS", "results")
+	t.Setenv(HistoryVariable, "")
+	if got := History(); got != filepath.Join("results", "history") {
+		t.Errorf("got %s", got)
+	}
+	t.Setenv(HistoryVariable, "/mnt/history")
+	if got := History(); got != "/mnt/history" {
+		t.Errorf("got %s", got)
 	}
 }
 
