@@ -43,6 +43,8 @@ type Drill struct {
 	promises []promise
 	// inconclusive says why the experiment proves nothing.
 	inconclusive string
+	// maimed: a part of the cluster is gone for good.
+	maimed bool
 	// skipped: this machine cannot carry the topology.
 	skipped bool
 }
@@ -125,7 +127,6 @@ func (d *Drill) mutate() error {
 	if d.options.mutation == nil {
 		return nil
 	}
-	bench.spoiled = "it was changed to show that an experiment notices"
 	err := d.options.mutation(d.ctx, d)
 	d.phase = len(d.injections)
 	return err

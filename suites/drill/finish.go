@@ -73,8 +73,9 @@ func (d *Drill) restore(ctx context.Context) error {
 	if interrupted(ginkgo.CurrentSpecReport().State) {
 		return errors.New("the experiment was interrupted")
 	}
-	if d.options.mutation != nil {
-		return nil // it is not as good as new, and is deleted
+	if d.options.mutation != nil || d.maimed {
+		bench.spoiled = "it has been changed for good"
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timing.ControlPlaneReturn().Upper+d.Timing.NodeReturn().Upper)
 	defer cancel()

@@ -2,8 +2,10 @@ package drill
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"faultline/clusters"
 	"faultline/reports/record"
 )
 
@@ -17,4 +19,11 @@ func (d *Drill) Forgo(revision uint64, taken time.Time) {
 		Expected: "what was acknowledged after the backup is lost, and nothing else", OK: true, Seconds: floatOf(age),
 		Observed: fmt.Sprintf("%d writes of the %s between the backup and the loss", n, seconds(age)),
 	})
+}
+
+// GoOnWithout says that nodes are gone for good: the audit does not ask them, and the
+// cluster is not used again.
+func (d *Drill) GoOnWithout(nodes ...*clusters.Node) {
+	d.Nodes = slices.DeleteFunc(slices.Clone(d.Nodes), func(n *clusters.Node) bool { return slices.Contains(nodes, n) })
+	d.maimed = true
 }

@@ -25,6 +25,8 @@ var (
 	backupScript string
 	//go:embed restore.sh
 	restoreScript string
+	//go:embed force-new-cluster.sh
+	forceScript string
 )
 
 // run runs a runbook on a node, as a person would, and returns what it said.

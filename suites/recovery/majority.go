@@ -1,0 +1,63 @@
+package recovery
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// Document A: without a majority etcd does not come back by itself; a new cluster has to be
+// formed from what is left (A:L26, A:L54, A:L98).
+var _ = Describe("When the majority of etcd is destroyed", Nightly, Component(clusters.Etcd), func() {
+	It("the one member on the second of two hosts is of no use until it is made an etcd of its own", Topology("bare-etcd-2-plus-1"), Claims("ETCD-18"), func(ctx SpecContext) {
+		d := On(ctx, "bare-etcd-2-plus-1")
+		survivor := d.EtcdMembers()[2].Node
+		Expect(d.Told("with a majority the runbook refuses", refusesToForce(ctx, survivor))).To(Succeed())
+		d.Inject(fault.Destroy(d.Host("h1")...).Losing(clusters.Etcd))
+		d.GoOnWithout(d.Host("h1")...)
+
+		Expect(d).To(Lose(probe.Put).Within(d.Timing.Noticed()))
+		d.Hold(d.Timing.QuorumReturn().Upper)
+		force(ctx, d, survivor)
+		Expect(d).To(Pause(probe.Put).On(survivor).Within(d.Timing.RestoredInAll()))
+	})
+
+	It("a control plane of three hosts goes on from the one that is left", Topology("three-host-stacked"), Claims("DR-12"), func(ctx SpecContext) {
+		d := On(ctx, "three-host-stacked")
+		survivor := Masters(d.Host("h1"))[0]
+		lost := append(Masters(d.Host("h2")), Masters(d.Host("h3"))...)
+		d.Inject(fault.Destroy(lost...).Losing(clusters.Components...))
+		d.GoOnWithout(lost...)
+
+		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+		Expect(d).To(KeepServing(probe.Workload))
+		force(ctx, d, survivor)
+		d.AskThrough(survivor.APIServer())
+		Expect(d).To(Pause(probe.Ready).On(survivor).Within(d.Timing.RestoredInAll()))
+		Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
+		Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
+	})
+})
+
+// force runs the runbook, and measures it.
+func force(ctx context.Context, d *Drill, survivor *clusters.Node) {
+	GinkgoHelper()
+	began := time.Now()
+	said, err := run(ctx, survivor, forceScript)
+	Expect(d.Told("the runbook makes the member an etcd of its own", err)).To(Succeed(), said)
+	Expect(d.Took("it serves alone", time.Since(began), d.Timing.Restored())).To(Succeed())
+}
+
+// refusesToForce fails unless the runbook refuses, because nothing is lost.
+func refusesToForce(ctx context.Context, n *clusters.Node) error {
+	said, err := run(ctx, n, forceScript)
+	return Unless(err != nil && strings.Contains(err.Error()+said, "nothing was changed"), err)
+}
