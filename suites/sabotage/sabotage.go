@@ -71,9 +71,9 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
 			plain(leadership.OneOfEachActs), "only the leading kube-scheduler acts", "LEAD", "SPLIT"),
 		mutant("a worker does not connect again", "single-master", silentWorker,
-			recovery.RestoreTheMaster, "is not ready", "DR"),
+			recovery.RestoreTheMaster, "is not ready", "DR", "SEC"),
 		mutant("the hosts of two followers do not reach each other", "three-host-stacked", cut(followers),
-			func(_ context.Context, d *Drill) { hosts.SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host) }, "it had not resumed", "TOPO"),
+			func(_ context.Context, d *Drill) { hosts.SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host) }, "it had not resumed", "TOPO", "OPS"),
 	)
 })
 
