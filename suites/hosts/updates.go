@@ -14,26 +14,31 @@ import (
 // several masters (A:L10, A:L62, A:L68).
 var _ = Describe("A change of the API servers' configuration", Topology("three-host-stacked"), Component(clusters.APIServer), Nightly, func() {
 	It("rolls from master to master, and a bad one is contained by the first", Claims("OPS-04"), func(ctx SpecContext) {
-		d := On(ctx, "three-host-stacked")
-		servers := d.Instances(clusters.APIServer)
-		for _, server := range servers {
-			By("changing " + server.String())
-			d.Then(fault.SetFlag("--v=1", server))
-			Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
-			Expect(d).To(Pause(probe.CachedRead).On(server.Node).Within(d.Timing.StaticPodReturn()))
-		}
-		for range servers {
-			d.UndoLast()
-			Expect(d).To(Resume(probe.CachedRead).Within(d.Timing.StaticPodReturn()))
-		}
-		d.AwaitHealed()
-
-		By("changing the first for the worse")
-		d.Then(fault.CrashLoop(servers[0]))
-		Expect(d).To(Lose(probe.CachedRead).On(servers[0].Node).Within(d.Timing.Noticed()))
-		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
-		Expect(d).To(KeepServing(probe.CachedRead).On(servers[1].Node, servers[2].Node))
-		d.Undo()
-		Expect(d).To(Resume(probe.CachedRead).On(servers[0].Node).Within(d.Timing.StaticPodReturn()))
+		ChangesRoll(On(ctx, "three-host-stacked"))
 	})
 })
+
+// ChangesRoll is the experiment of OPS-04; sabotage runs use it too.
+func ChangesRoll(d *Drill) {
+	GinkgoHelper()
+	servers := d.Instances(clusters.APIServer)
+	for _, server := range servers {
+		By("changing " + server.String())
+		d.Then(fault.SetFlag("--v=1", server))
+		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
+		Expect(d).To(Pause(probe.CachedRead).On(server.Node).Within(d.Timing.StaticPodReturn()))
+	}
+	for range servers {
+		d.UndoLast()
+		Expect(d).To(Resume(probe.CachedRead).Within(d.Timing.StaticPodReturn()))
+	}
+	d.AwaitHealed()
+
+	By("changing the first for the worse")
+	d.Then(fault.CrashLoop(servers[0]))
+	Expect(d).To(Lose(probe.CachedRead).On(servers[0].Node).Within(d.Timing.Noticed()))
+	Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
+	Expect(d).To(KeepServing(probe.CachedRead).On(servers[1].Node, servers[2].Node))
+	d.Undo()
+	Expect(d).To(Resume(probe.CachedRead).On(servers[0].Node).Within(d.Timing.StaticPodReturn()))
+}

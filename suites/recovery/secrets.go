@@ -22,23 +22,28 @@ const inData = `grep -rqaF -- "$2" "$1/member"`
 // A:L89, A:L99).
 var _ = Describe("A secret", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
 	It("is in clear text on etcd's disk, and not in an encrypted backup", Claims("SEC-07"), func(ctx SpecContext) {
-		d := On(ctx, "single-master")
-		master := d.With(clusters.ControlPlane)[0]
-		marker := rand.Text()
-		onDisk := func() bool {
-			_, err := master.Exec(ctx, "sh", "-c", inData, "sh", clusters.EtcdData, marker)
-			return err == nil
-		}
-		Expect(d.Told("before it is created nobody finds it", Unless(!onDisk(), nil))).To(Succeed())
-		Expect(d.Attempt("create a secret", createSecret(marker))).To(BeAccepted())
-		Expect(d.Told("whoever has the disk can read it", Unless(onDisk(), nil))).To(Succeed())
-
-		b, err := takeBackup(ctx, master)
-		Expect(d.Told("a backup is taken", err)).To(Succeed())
-		Expect(d.Told("whoever has the backup cannot", Unless(!bytes.Contains(b.archive, []byte(marker)), nil))).To(Succeed())
-		Expect(d.Attempt("delete the secret", deleteSecret)).To(BeAccepted())
+		SecretsAreOnTheDisk(ctx, On(ctx, "single-master"))
 	})
 })
+
+// SecretsAreOnTheDisk is the experiment of SEC-07; sabotage runs use it too.
+func SecretsAreOnTheDisk(ctx context.Context, d *Drill) {
+	GinkgoHelper()
+	master := d.With(clusters.ControlPlane)[0]
+	marker := rand.Text()
+	onDisk := func() bool {
+		_, err := master.Exec(ctx, "sh", "-c", inData, "sh", clusters.EtcdData, marker)
+		return err == nil
+	}
+	Expect(d.Told("before it is created nobody finds it", Unless(!onDisk(), nil))).To(Succeed())
+	Expect(d.Attempt("create a secret", createSecret(marker))).To(BeAccepted())
+	Expect(d.Told("whoever has the disk can read it", Unless(onDisk(), nil))).To(Succeed())
+
+	b, err := takeBackup(ctx, master)
+	Expect(d.Told("a backup is taken", err)).To(Succeed())
+	Expect(d.Told("whoever has the backup cannot", Unless(!bytes.Contains(b.archive, []byte(marker)), nil))).To(Succeed())
+	Expect(d.Attempt("delete the secret", deleteSecret)).To(BeAccepted())
+}
 
 const secret = "attempt-secret"
 

@@ -2,6 +2,8 @@ package sabotage
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,11 +124,39 @@ func secondBalancer(d *Drill) (balancer, masters []*clusters.Node) {
 	return d.With(clusters.Balancer)[1:], d.With(clusters.ControlPlane)
 }
 
-// silentWorker stops the kubelet of the last worker.
-func silentWorker(_ context.Context, d *Drill) error {
-	workers := Workers(d.Nodes)
-	d.Inject(fault.StopService(workers[len(workers)-1].Instances(clusters.Kubelet)...))
-	return nil
+// silent stops the kubelet of a node, by its number among those of a role.
+func silent(number int, role clusters.Role) Mutation {
+	return func(_ context.Context, d *Drill) error {
+		d.Inject(fault.StopService(d.With(role)[number].Instances(clusters.Kubelet)...))
+		return nil
+	}
+}
+
+// encryption lets API servers encrypt secrets, with a key that nobody needs to keep.
+const encryption = `apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - secretbox:
+      keys:
+      - {name: key, secret: %s}
+  - identity: {}
+`
+
+// encryptedSecrets configures encryption at rest. The API server sees the folder of its
+// certificates, so that the configuration is there.
+func encryptedSecrets(ctx context.Context, d *Drill) error {
+	const path = "/etc/kubernetes/pki/encryption.yaml"
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	config := fmt.Sprintf(encryption, base64.StdEncoding.EncodeToString(key[:]))
+	for _, n := range d.With(clusters.ControlPlane) {
+		if _, err := n.ExecInput(ctx, strings.NewReader(config), "sh", "-c", `umask 077 && cat > "$1"`, "sh", path); err != nil {
+			return err
+		}
+	}
+	return withFlag(clusters.APIServer, "--encryption-provider-config="+path)(ctx, d)
 }
 
 // knowingDNS lets DNS servers know the API's name by themselves.

@@ -3,6 +3,7 @@
 package workers
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -55,19 +56,7 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, SpecPriority(
 	})
 
 	It("takes a lone replica away for as long as an eviction takes, and of several one", Claims("WORK-08"), func(ctx SpecContext) {
-		d := On(ctx, topology)
-		lone := podsOf(ctx, d)[0]
-		victim, err := d.Node(lone.Spec.NodeName)
-		Expect(err).NotTo(HaveOccurred())
-		others := slices.DeleteFunc(Workers(d.Nodes), func(n *clusters.Node) bool { return n == victim })
-		d.Inject(fault.PowerOff(victim))
-		began := time.Now()
-
-		// The web service has a replica on each worker.
-		Expect(d).To(Pause(probe.Service).On(others...).Within(d.Timing.EndpointsGone()))
-		Expect(d).To(KeepServing(probe.Write))
-		Expect(d.BecomesTrue("the lone replica runs elsewhere", d.Timing.Replacement(), runsWithout(victim))).To(Succeed())
-		Expect(d.Took("the lone replica is missed", time.Since(began), d.Timing.Replacement())).To(Succeed())
+		ALoneReplicaIsMissed(ctx, On(ctx, topology))
 	})
 
 	It("for a short time is ridden out", Claims("NODE-05"), func(ctx SpecContext) {
@@ -151,4 +140,21 @@ func AWorkerIsReplaced(d *Drill) {
 	Expect(d.BecomesTrue("the bare pod is gone for good", d.Timing.NodeReturn(), bareIsGone)).To(Succeed())
 	Expect(d.BecomesTrue("there are exactly as many pods as replicas", d.Timing.NodeReturn(), noPodTooMany)).To(Succeed())
 	d.Drifted("a bare pod is not replaced, but since taint-based eviction it is deleted")
+}
+
+// ALoneReplicaIsMissed is the experiment of WORK-08; sabotage runs use it too.
+func ALoneReplicaIsMissed(ctx context.Context, d *Drill) {
+	GinkgoHelper()
+	lone := podsOf(ctx, d)[0]
+	victim, err := d.Node(lone.Spec.NodeName)
+	Expect(err).NotTo(HaveOccurred())
+	others := slices.DeleteFunc(Workers(d.Nodes), func(n *clusters.Node) bool { return n == victim })
+	d.Inject(fault.PowerOff(victim))
+	began := time.Now()
+
+	// The web service has a replica on each worker.
+	Expect(d).To(Pause(probe.Service).On(others...).Within(d.Timing.EndpointsGone()))
+	Expect(d).To(KeepServing(probe.Write))
+	Expect(d.BecomesTrue("the lone replica runs elsewhere", d.Timing.Replacement(), runsWithout(victim))).To(Succeed())
+	Expect(d.Took("the lone replica is missed", time.Since(began), d.Timing.Replacement())).To(Succeed())
 }
