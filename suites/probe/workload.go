@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"faultline/clusters"
 )
@@ -140,6 +141,11 @@ func ignoreExisting(err error) error {
 		return nil
 	}
 	return err
+}
+
+// WebPods selects the pods of the web service.
+func WebPods(client kubernetes.Interface) (corev1client.PodInterface, metav1.ListOptions) {
+	return client.CoreV1().Pods(workloadNamespace), metav1.ListOptions{LabelSelector: appLabel + "=" + webName}
 }
 
 const (

@@ -93,10 +93,10 @@ var _ = Describe("With one master", Topology("single-master"), Core, SpecPriorit
 	It("a service goes on to lead to a node that dies while no API server runs", Claims("API-06"), Component(clusters.APIServer), Label("component:host"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		victim, other := workers(d)
+		Expect(d.BecomesTrue("the service has a pod on each of two workers", d.Timing.Binding(), webIsSpread)).To(Succeed())
 		d.Inject(fault.PowerOff(victim))
 		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 
-		// The service has a pod on each of the two workers.
 		Expect(d).To(LosePart(probe.Service, 0.5).On(other).Within(d.Timing.Noticed()))
 		d.Hold(d.Timing.EndpointsGone().Upper)
 		Expect(d).To(KeepServing(probe.Workload).On(other))

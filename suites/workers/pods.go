@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"faultline/clusters"
 	. "faultline/suites/drill"
+	"faultline/suites/probe"
 )
 
 const (
@@ -71,6 +73,27 @@ func podsOn(ctx context.Context, d *Drill, n *clusters.Node) []corev1.Pod {
 	pods, err := on(ctx, client, n)
 	Expect(err).NotTo(HaveOccurred())
 	return pods
+}
+
+// webIsSpread fails unless the web service has its two pods ready on different nodes. Where
+// an earlier eviction has left both on one, it deletes one: the scheduler spreads them.
+func webIsSpread(ctx context.Context, c kubernetes.Interface) error {
+	pods, web := probe.WebPods(c)
+	list, err := pods.List(ctx, web)
+	if err != nil {
+		return err
+	}
+	nodes := map[string]bool{}
+	for _, p := range list.Items {
+		if p.DeletionTimestamp != nil || !podReady(p.Status.Conditions) {
+			return fmt.Errorf("pod %s is not ready", p.Name)
+		}
+		nodes[p.Spec.NodeName] = true
+	}
+	if len(nodes) == len(list.Items) {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("%d pods are on %d nodes", len(list.Items), len(nodes)), pods.Delete(ctx, list.Items[0].Name, metav1.DeleteOptions{}))
 }
 
 // podsOf lists the replicas of the drill's deployment.

@@ -145,6 +145,7 @@ func AWorkerIsReplaced(d *Drill) {
 // ALoneReplicaIsMissed is the experiment of WORK-08; sabotage runs use it too.
 func ALoneReplicaIsMissed(ctx context.Context, d *Drill) {
 	GinkgoHelper()
+	Expect(d.BecomesTrue("the web service has a pod on each of two workers", d.Timing.Binding(), webIsSpread)).To(Succeed())
 	lone := podsOf(ctx, d)[0]
 	victim, err := d.Node(lone.Spec.NodeName)
 	Expect(err).NotTo(HaveOccurred())
@@ -152,7 +153,6 @@ func ALoneReplicaIsMissed(ctx context.Context, d *Drill) {
 	d.Inject(fault.PowerOff(victim))
 	began := time.Now()
 
-	// The web service has a replica on each worker.
 	Expect(d).To(Pause(probe.Service).On(others...).Within(d.Timing.EndpointsGone()))
 	Expect(d).To(KeepServing(probe.Write))
 	Expect(d.BecomesTrue("the lone replica runs elsewhere", d.Timing.Replacement(), runsWithout(victim))).To(Succeed())

@@ -75,7 +75,7 @@ var _ = Describe("The loss of most nodes at once", Topology(fourWorkers), Nightl
 		Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(d.Timing.NodeNotReady()))
 		Expect(d.StaysTrueFor("at most two of them are given up", d.Timing.EvictionOf(len(Workers(d.Nodes))).Upper, atMostGivenUp(2))).To(Succeed())
 
-		d.Inject(fault.StopService(d.Instances(clusters.Kubelet)...).Losing(clusters.Kubelet))
+		d.Inject(fault.StopService(kubelets(Masters(d.Nodes))...).Losing(clusters.Kubelet))
 		Expect(d.BecomesTrue("no node is given up any more", d.Timing.NodeNotReady(), atMostGivenUp(0))).To(Succeed())
 
 		d.Undo()
@@ -83,6 +83,14 @@ var _ = Describe("The loss of most nodes at once", Topology(fourWorkers), Nightl
 		d.Drifted("eviction stops when at least 55 % and more than two of all nodes are silent, and is taken back when all are")
 	})
 })
+
+func kubelets(nodes []*clusters.Node) clusters.Instances {
+	var all clusters.Instances
+	for _, n := range nodes {
+		all = append(all, n.Instances(clusters.Kubelet)...)
+	}
+	return all
+}
 
 // atMostGivenUp fails when more nodes than that bear the taint that evicts pods.
 func atMostGivenUp(most int) Request {
