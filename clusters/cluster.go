@@ -18,6 +18,9 @@ import (
 // depend on the Kubernetes API of that node's cluster.
 type Shell func(ctx context.Context, node string, stdin io.Reader, argv ...string) ([]byte, error)
 
+// KubeadmConfig is where kind leaves kubeadm's configuration on every node.
+const KubeadmConfig = "/kind/kubeadm.conf"
+
 // Cluster is a running cluster, whoever made it.
 type Cluster struct {
 	Name string

@@ -20,9 +20,6 @@ import (
 // here, because only in between can disks be mounted, etcd servers be trusted and
 // names be given, and because nodes can join side by side.
 
-// kubeadmConfig is where kind leaves kubeadm's configuration on every node.
-const kubeadmConfig = "/kind/kubeadm.conf"
-
 // startKubernetes runs kubeadm on all nodes.
 func (b *boot) startKubernetes(ctx context.Context) error {
 	masters := b.cluster.With(clusters.ControlPlane)
@@ -72,7 +69,7 @@ func refusedTooSoon(err error) bool {
 const kubeadmScript = `kubeadm "$@" > /var/log/kubeadm.log 2>&1 || { tail -n 25 /var/log/kubeadm.log >&2; exit 1; }`
 
 func kubeadm(ctx context.Context, n *clusters.Node, verb string, flags ...string) error {
-	argv := append([]string{"sh", "-c", kubeadmScript, "sh", verb, "--config=" + kubeadmConfig, "--v=5"}, flags...)
+	argv := append([]string{"sh", "-c", kubeadmScript, "sh", verb, "--config=" + clusters.KubeadmConfig, "--v=5"}, flags...)
 	if _, err := n.Exec(ctx, argv...); err != nil {
 		return fmt.Errorf("kubeadm %s on %s: %w", verb, n.Name, err)
 	}

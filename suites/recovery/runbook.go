@@ -25,6 +25,8 @@ var (
 	backupScript string
 	//go:embed restore.sh
 	restoreScript string
+	//go:embed forget-master.sh
+	forgetScript string
 	//go:embed force-new-cluster.sh
 	forceScript string
 )
