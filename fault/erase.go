@@ -3,7 +3,6 @@ package fault
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"faultline/clusters"
@@ -71,27 +70,19 @@ func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error)
 	if len(n.Instances(clusters.Etcd)) != 1 || n.Role != clusters.ControlPlane {
 		return effect{}, fmt.Errorf("node %s is no control-plane node with one member of etcd: its state would not be all of it", n.Name)
 	}
-	old := make([][]clusters.Process, len(all))
-	for k, i := range all {
-		p, err := running(ctx, i)
-		if err != nil {
-			return effect{}, err
-		}
-		old[k] = p
+	old, err := allRunning(ctx, all)
+	if err != nil {
+		return effect{}, err
 	}
 	return effect{
 		inject: command(eraseScript, id, clusters.EtcdData),
 		undo:   command(unEraseScript, id, clusters.EtcdData),
 		prove: func(ctx context.Context) (string, error) {
-			proofs := make([]string, len(all))
-			err := each(all, func(k int, i clusters.Instance) (err error) {
-				proofs[k], err = proveAbsent(ctx, i, old[k])
-				return err
-			})
+			proof, err := proveAllAbsent(ctx, all, old)
 			if err == nil {
 				_, err = n.Exec(ctx, command(erasedScript, clusters.EtcdData)...)
 			}
-			return strings.Join(append(proofs, "certificates and etcd's data are gone"), "; "), err
+			return proof + "; certificates and etcd's data are gone", err
 		},
 		landing:   stopLanding,
 		recovered: func(ctx context.Context) (time.Time, error) { return allStay(ctx, all) },

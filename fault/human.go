@@ -89,28 +89,41 @@ func planDeleteManifests(ctx context.Context, n *clusters.Node, id string) (effe
 	if len(all) == 0 {
 		return effect{}, fmt.Errorf("node %s runs no component as a static pod, so it has no manifests to delete", n.Name)
 	}
-	old := make([][]clusters.Process, len(all))
-	for k, i := range all {
-		p, err := running(ctx, i)
-		if err != nil {
-			return effect{}, err
-		}
-		old[k] = p
+	old, err := allRunning(ctx, all)
+	if err != nil {
+		return effect{}, err
 	}
 	return effect{
 		inject: command(deleteManifestsScript, id),
 		undo:   command(restoreManifestsScript, id),
-		prove: func(ctx context.Context) (string, error) {
-			proofs := make([]string, len(all))
-			err := each(all, func(k int, i clusters.Instance) (err error) {
-				proofs[k], err = proveAbsent(ctx, i, old[k])
-				return err
-			})
-			return strings.Join(proofs, "; "), err
-		},
+		prove:     func(ctx context.Context) (string, error) { return proveAllAbsent(ctx, all, old) },
 		landing:   stopLanding,
 		recovered: func(ctx context.Context) (time.Time, error) { return allStay(ctx, all) },
 	}, nil
+}
+
+// allRunning are the processes of every instance.
+func allRunning(ctx context.Context, all clusters.Instances) ([][]clusters.Process, error) {
+	ps := make([][]clusters.Process, len(all))
+	for k, i := range all {
+		p, err := running(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		ps[k] = p
+	}
+	return ps, nil
+}
+
+// proveAllAbsent proves that static pods that had these processes have neither a manifest
+// nor a process.
+func proveAllAbsent(ctx context.Context, all clusters.Instances, old [][]clusters.Process) (string, error) {
+	proofs := make([]string, len(all))
+	err := each(all, func(k int, i clusters.Instance) (err error) {
+		proofs[k], err = proveAbsent(ctx, i, old[k])
+		return err
+	})
+	return strings.Join(proofs, "; "), err
 }
 
 // allStay waits until every instance runs and stays.
