@@ -94,8 +94,8 @@ func planDeleteManifests(ctx context.Context, n *clusters.Node, id string) (effe
 		return effect{}, err
 	}
 	return effect{
-		inject: command(deleteManifestsScript, id),
-		undo:   command(restoreManifestsScript, id),
+		inject:    command(deleteManifestsScript, id),
+		undo:      command(restoreManifestsScript, id),
 		prove:     func(ctx context.Context) (string, error) { return proveAllAbsent(ctx, all, old) },
 		landing:   stopLanding,
 		recovered: func(ctx context.Context) (time.Time, error) { return allStay(ctx, all) },
