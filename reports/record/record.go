@@ -102,6 +102,9 @@ type Experiment struct {
 	Cluster   string    `json:"cluster"`
 	StartedAt time.Time `json:"startedAt"`
 	Seconds   float64   `json:"seconds"`
+	// Loses is what the experiment takes away: components by name, and hosts by what
+	// runs on them. See Lost.
+	Loses []string `json:"loses,omitempty"`
 	// Spent is what the experiment's time, and that of its cluster, went into.
 	Spent   *Spent  `json:"spent,omitempty"`
 	Verdict Verdict `json:"verdict"`

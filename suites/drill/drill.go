@@ -87,8 +87,8 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	spec := ginkgo.CurrentSpecReport()
 	d.experiment = record.Experiment{
-		ID: bench.nextExperiment(), Name: spec.FullText(), Claims: claimsOf(spec.Labels()), Topology: topology,
-		Command: repeatCommand(spec),
+		ID: bench.nextExperiment(), Name: spec.FullText(), Topology: topology, Command: repeatCommand(spec),
+		Claims: valuesOf(spec.Labels(), claimLabel), Loses: valuesOf(spec.Labels(), componentLabel),
 	}
 	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)
 	ginkgo.DeferCleanup(d.finish)

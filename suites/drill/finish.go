@@ -207,6 +207,7 @@ func (d *Drill) describe() {
 	for _, i := range d.injections {
 		e.Faults = append(e.Faults, d.faultOf(i))
 	}
+	e.Loses = d.losses()
 	for _, t := range d.probes.Timelines() {
 		e.Probes = append(e.Probes, t.Record(d.window))
 	}

@@ -13,8 +13,9 @@ import (
 
 // Labels that specs carry, as key:value.
 const (
-	claimLabel    = "claim:"
-	topologyLabel = "topology:"
+	claimLabel     = "claim:"
+	topologyLabel  = "topology:"
+	componentLabel = "component:"
 )
 
 // The tiers: smoke runs with every test, core with make chaos, nightly at night.
@@ -49,17 +50,17 @@ func Topology(name string) ginkgo.Labels {
 }
 
 // Component labels specs with what they lose.
-func Component(c clusters.Component) ginkgo.Labels { return ginkgo.Labels{"component:" + string(c)} }
+func Component(c clusters.Component) ginkgo.Labels { return ginkgo.Labels{componentLabel + string(c)} }
 
-// claimsOf finds the claims among a spec's labels.
-func claimsOf(labels []string) []string {
-	var ids []string
+// valuesOf finds the values that a spec's labels give a key.
+func valuesOf(labels []string, key string) []string {
+	var values []string
 	for _, label := range labels {
-		if id, ok := strings.CutPrefix(label, claimLabel); ok {
-			ids = append(ids, id)
+		if value, ok := strings.CutPrefix(label, key); ok {
+			values = append(values, value)
 		}
 	}
-	return ids
+	return values
 }
 
 // repeatCommand runs this spec alone.
