@@ -5,7 +5,7 @@ package html
 
 import (
 	"bufio"
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -15,14 +15,14 @@ import (
 )
 
 var (
-	//go:embed assets/page.gohtml
-	source string
+	//go:embed assets/*.gohtml
+	sources embed.FS
 	//go:embed assets/style.css
 	style string
 	//go:embed assets/script.js
 	script string
 
-	page = template.Must(template.New("page").Funcs(template.FuncMap{
+	page = template.Must(template.New("page.gohtml").Funcs(template.FuncMap{
 		"style":   func() template.CSS { return template.CSS(style) },
 		"script":  func() template.JS { return template.JS(script) },
 		"sign":    sign,
@@ -30,7 +30,7 @@ var (
 		"seconds": format.Seconds,
 		"count":   format.Count,
 		"machine": format.Machine,
-	}).Parse(source))
+	}).ParseFS(sources, "assets/*.gohtml"))
 )
 
 // Write writes the page of the run. Links to evidence expect it in the folder of

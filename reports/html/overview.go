@@ -10,7 +10,7 @@ import (
 	"faultline/reports/record"
 )
 
-// overview is what the first screen shows, and the experiments below it.
+// overview is what the first screen shows, and the parts of the page below it.
 type overview struct {
 	Run         *record.Run
 	Summary     record.Summary
@@ -20,7 +20,8 @@ type overview struct {
 	Counts      []count
 	Environment []fact
 	Topologies  []string
-	Groups      []group
+	Losses      []lossGroup
+	Groups      []claimGroup
 	Untested    []record.Claim
 	Experiments []experiment
 	Gate        *gate
@@ -33,24 +34,6 @@ type count struct {
 }
 
 type fact struct{ Name, Value string }
-
-// group is the part of the matrix with the claims of one subject.
-type group struct {
-	Name string
-	Rows []row
-}
-
-type row struct {
-	record.Claim
-	Verdict record.Verdict
-	Cells   [][]link // by topology
-}
-
-// link leads from a cell to an experiment.
-type link struct {
-	Anchor, Name, Recovery string
-	Verdict                record.Verdict
-}
 
 func newOverview(run *record.Run) *overview {
 	o := &overview{
@@ -70,8 +53,9 @@ func newOverview(run *record.Run) *overview {
 	for i := range run.Experiments {
 		o.Experiments = append(o.Experiments, newExperiment(run, &run.Experiments[i], names))
 	}
-	o.matrix()
 	o.Gate = newGate(o.Summary.Gate, o.Experiments)
+	o.Losses = lossesOf(o.Experiments, o.Topologies)
+	o.Groups, o.Untested = claimsOf(o)
 	return o
 }
 
@@ -81,37 +65,26 @@ func (o *overview) Tested() int { return o.Summary.Claims.Total - o.Summary.Clai
 // Started is the wall time of the start, in a form that is the same everywhere.
 func (o *overview) Started() string { return o.Run.StartedAt.UTC().Format("2 January 2006, 15:04 UTC") }
 
-func (o *overview) matrix() {
-	for _, c := range o.Summary.Verdicts {
-		claim := o.Run.Claim(c.Claim)
-		if c.Verdict == record.Untested {
-			o.Untested = append(o.Untested, claim)
-			continue
+// Findings are the first of the experiments that do not pass, those that are broken
+// before the others: what is to be acted upon.
+func (o *overview) Findings() []experiment {
+	const most = 3
+	var all []experiment
+	for _, v := range []record.Verdict{record.Broken, record.Inconclusive} {
+		for _, e := range o.Experiments {
+			if e.Verdict == v && len(all) < most {
+				all = append(all, e)
+			}
 		}
-		o.groupOf(claim).Rows = append(o.groupOf(claim).Rows, row{claim, c.Verdict, o.cells(claim.ID)})
 	}
+	return all
 }
 
-func (o *overview) groupOf(c record.Claim) *group {
-	for i := range o.Groups {
-		if o.Groups[i].Name == c.Group {
-			return &o.Groups[i]
-		}
-	}
-	o.Groups = append(o.Groups, group{Name: c.Group})
-	return &o.Groups[len(o.Groups)-1]
-}
+// MoreFindings is how many Findings leaves out.
+func (o *overview) MoreFindings() int { return len(o.Summary.Failures) - len(o.Findings()) }
 
-func (o *overview) cells(claim string) [][]link {
-	cells := make([][]link, len(o.Topologies))
-	for _, e := range o.Experiments {
-		if slices.Contains(e.Claims, claim) {
-			i := slices.Index(o.Topologies, e.Topology)
-			cells[i] = append(cells[i], link{e.Anchor, e.Name, e.Recovery, e.Verdict})
-		}
-	}
-	return cells
-}
+// Dense tells whether the topologies' names have to stand upright to leave room.
+func (o *overview) Dense() bool { return len(o.Topologies) > 8 }
 
 func headline(s record.Summary) (string, record.Verdict) {
 	switch s.Outcome {
@@ -183,22 +156,4 @@ func parenthesised(text string) string {
 		return ""
 	}
 	return "(" + text + ")"
-}
-
-// anchors turns ids into fragment names, each of them once.
-type anchors map[string]bool
-
-func (a anchors) name(id string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
-			return r
-		}
-		return '-'
-	}, id)
-	name := "experiment-" + clean
-	for n := 2; a[name]; n++ {
-		name = fmt.Sprintf("experiment-%s-%d", clean, n)
-	}
-	a[name] = true
-	return name
 }

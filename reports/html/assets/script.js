@@ -14,7 +14,7 @@
   window.addEventListener("hashchange", follow);
   // A second click on the same link changes no hash.
   document.addEventListener("click", function (event) {
-    var a = event.target.closest && event.target.closest("a.cell");
+    var a = event.target.closest && event.target.closest("a[href^='#experiment-']");
     if (a && a.getAttribute("href") === location.hash) follow();
   });
 
