@@ -34,3 +34,13 @@ func cellOf(experiments []experiment) cell {
 	}
 	return c
 }
+
+// Worst is the first of the experiments with the cell's verdict; nil where there is none.
+func (c cell) Worst() *link {
+	for i := range c.Links {
+		if c.Links[i].Verdict == c.Verdict {
+			return &c.Links[i]
+		}
+	}
+	return nil
+}

@@ -95,8 +95,8 @@ func TestEveryLinkResolves(t *testing.T) {
 			}
 		}
 	}
-	if cells != 2 {
-		t.Errorf("%d cells are broken, want one of a loss and one of a claim", cells)
+	if cells < 3 {
+		t.Errorf("%d cells are broken, want those of a loss, of the documents' rows and of a claim", cells)
 	}
 }
 

@@ -21,10 +21,13 @@ type overview struct {
 	Environment []fact
 	Topologies  []string
 	Losses      []lossGroup
+	Tables      []measuredTable
 	Groups      []claimGroup
 	Untested    []record.Claim
 	Experiments []experiment
 	Gate        *gate
+	// Drifts is the drift register, apart from what this run did not test.
+	Drifts, DriftsUntested []drift
 }
 
 type count struct {
@@ -40,7 +43,7 @@ func newOverview(run *record.Run) *overview {
 		Run:         run,
 		Summary:     record.Summarise(run),
 		Environment: environment(run.Environment),
-		Topologies:  run.Topologies(),
+		Topologies:  inOrder(run.Topologies()),
 	}
 	o.Headline, o.Mood = headline(o.Summary)
 	if m, ok := record.MedianRecovery(run.Experiments); ok {
@@ -55,6 +58,8 @@ func newOverview(run *record.Run) *overview {
 	}
 	o.Gate = newGate(o.Summary.Gate, o.Experiments)
 	o.Losses = lossesOf(o.Experiments, o.Topologies)
+	o.Tables = measure(o)
+	o.Drifts, o.DriftsUntested = driftsOf(o)
 	o.Groups, o.Untested = claimsOf(o)
 	return o
 }

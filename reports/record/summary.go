@@ -112,7 +112,8 @@ func (c Counts) Of(v Verdict) int {
 	}
 }
 
-func (c *Counts) add(v Verdict) {
+// Add counts one more.
+func (c *Counts) Add(v Verdict) {
 	c.Total++
 	switch v {
 	case Held:
@@ -162,13 +163,13 @@ func Summarise(run *Run) Summary {
 		Gate:        run.Gate.brief(),
 	}
 	for _, e := range run.Experiments {
-		s.Experiments.add(e.Verdict)
+		s.Experiments.Add(e.Verdict)
 		if !e.Verdict.Passes() {
 			s.Failures = append(s.Failures, failureOf(e))
 		}
 	}
 	for _, c := range s.Verdicts {
-		s.Claims.add(c.Verdict)
+		s.Claims.Add(c.Verdict)
 	}
 	s.Outcome = s.outcome()
 	s.ExitStatus = s.Outcome.ExitStatus()
