@@ -19,7 +19,7 @@ type experiment struct {
 }
 
 func newExperiment(run *record.Run, e *record.Experiment, names anchors) experiment {
-	x := experiment{Experiment: e, Anchor: names.name(e.ID), Recovery: format.Recovery(e)}
+	x := experiment{Experiment: shortNames(e), Anchor: names.name(e.ID), Recovery: format.Recovery(e)}
 	for _, id := range e.Claims {
 		x.About = append(x.About, run.Claim(id))
 	}

@@ -21,10 +21,12 @@ var (
 	style string
 	//go:embed assets/script.js
 	script string
+	//go:embed assets/zoom.js
+	zoom string
 
 	page = template.Must(template.New("page.gohtml").Funcs(template.FuncMap{
 		"style":   func() template.CSS { return template.CSS(style) },
-		"script":  func() template.JS { return template.JS(script) },
+		"script":  func() template.JS { return template.JS(script + zoom) },
 		"sign":    sign,
 		"ways":    func() []way { return ways },
 		"seconds": format.Seconds,

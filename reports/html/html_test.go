@@ -275,6 +275,18 @@ func TestTimelineTellsEveryWay(t *testing.T) {
 	}
 }
 
+func TestTimeSpentIsShownWhereItIsKnown(t *testing.T) {
+	run := fixture.Run()
+	run.Experiments = run.Experiments[:1]
+	if page := render(t, run); strings.Contains(page, "Time spent") {
+		t.Error("a record without an account shows one")
+	}
+	run.Experiments[0].Spent = &record.Spent{Waiting: 12.3}
+	if page := render(t, run); !strings.Contains(page, `<td>waiting</td><td class="num">12.3 s</td>`) {
+		t.Error("the time spent is missing")
+	}
+}
+
 func TestWriteErrorIsReported(t *testing.T) {
 	if err := html.Write(failing{}, fixture.Run()); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("got %v", err)

@@ -37,18 +37,32 @@ func (s *svg) title(text string) {
 	s.raw("</title>")
 }
 
-func (s *svg) text(class string, x, y float64, text string) {
-	s.raw(`<text class="`, class, `" x="`, x, `" y="`, y, `">`)
+func (s *svg) text(class string, x, y float64, text string) { s.textBeside(class, x, 0, y, text) }
+
+// textBeside is a text that keeps its distance from x when the drawing is zoomed.
+func (s *svg) textBeside(class string, x, distance, y float64, text string) {
+	s.raw("<text")
+	if class != "" {
+		s.raw(` class="`, class, `"`)
+	}
+	s.raw(` x="`, x, `" y="`, y)
+	if distance != 0 {
+		s.raw(`" dx="`, distance)
+	}
+	s.raw(`">`)
 	s.escape(text)
 	s.raw("</text>")
 }
 
 // bar is a rectangle with a tooltip. A path takes fewer bytes than a rect.
 func (s *svg) bar(class string, x0, x1, y, height float64, tip string) {
-	s.raw(`<path class="`, class, `" d="M`, x0, " ", y, "H", x1, "v", height, "H", x0, `z">`)
-	if tip != "" {
-		s.title(tip)
+	s.raw(`<path class="`, class, `" d="M`, x0, " ", y, "H", x1, "v", height, "H", x0, "z")
+	if tip == "" {
+		s.raw(`"/>`)
+		return
 	}
+	s.raw(`">`)
+	s.title(tip)
 	s.raw("</path>")
 }
 

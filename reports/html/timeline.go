@@ -15,7 +15,7 @@ import (
 // The measures of a timeline, in units of its view box.
 const (
 	viewWidth  = 1080.0
-	plotLeft   = 212.0
+	plotLeft   = 236.0
 	plotRight  = 1010.0
 	vantageAt  = 112.0
 	flagHeight = 13.0
@@ -48,6 +48,9 @@ func drawTimeline(e *record.Experiment) template.HTML {
 	t.raw(`<svg class="timeline" viewBox="0 0 `, viewWidth, " ", height, `" role="img" aria-label="`)
 	t.escape(t.describe())
 	t.raw(`">`)
+	t.labels(top, lanes)
+	t.raw(`<svg class="plot" x="`, plotLeft, `" width="`, plotRight-plotLeft, `" height="`, height, `" viewBox="`, plotLeft, " 0 ", plotRight-plotLeft, " ", height,
+		`" data-seconds="`, t.end, `" data-top="`, lanes-2, `" data-bottom="`, bottom, `">`)
 	t.window(lanes-2, bottom)
 	t.axis(lanes-2, bottom)
 	t.phases(top)
@@ -56,7 +59,7 @@ func drawTimeline(e *record.Experiment) template.HTML {
 	t.leaders()
 	t.leases()
 	t.marks(flags, bottom)
-	t.raw("</svg>")
+	t.raw("</svg></svg>")
 	return template.HTML(t.String()) // every text of the record went through escape
 }
 
@@ -97,15 +100,16 @@ func (t *timeline) window(top, bottom float64) {
 }
 
 func (t *timeline) axis(top, bottom float64) {
+	var grid, ticks svg
 	step := tickStep(t.end, 10)
 	for i := 0; float64(i)*step <= t.end*1.0001; i++ {
 		at := float64(i) * step
 		x := t.x(at)
-		t.line("grid", x, top, x, bottom)
-		t.text("tick", x, bottom+14, fmt.Sprintf("%g s", math.Round(at*1000)/1000))
+		grid.raw("M", x, " ", top, "V", bottom)
+		ticks.text("", x, bottom+14, fmt.Sprintf("%g s", math.Round(at*1000)/1000))
 	}
+	t.raw(`<path class="grid" d="`, grid.String(), `"/><g class="tick">`, ticks.String(), "</g>")
 	t.line("base", plotLeft, bottom, plotRight, bottom)
-	t.text("head end", viewWidth, top-6, "longest out")
 }
 
 // tickStep is the smallest of 1, 2, 5, 10, 20 … that gives at most n steps.
@@ -121,43 +125,53 @@ func tickStep(length float64, n int) float64 {
 }
 
 func (t *timeline) phases(top float64) {
-	t.text("head", 0, top+12, "probe")
-	t.text("head", vantageAt, top+12, "vantage point")
 	for _, p := range phasesOf(t.e) {
 		x0, x1 := t.x(p.From), t.x(p.To)
 		t.bar("phase "+p.Class, x0, x1, top, bandHeight,
-			fmt.Sprintf("%s: %s to %s (%s): %s", p.Name, clock(p.From), clock(p.To), format.Seconds(p.Length()), p.Meaning))
+			fmt.Sprintf("%s: %s to %s (%s)", p.Name, clock(p.From), clock(p.To), format.Seconds(p.Length())))
 		if label := cut(p.Name, x1-x0-6); label == p.Name {
 			t.text("inside mid", (x0+x1)/2, top+12, label)
 		}
 	}
 }
 
-func (t *timeline) probes() {
-	previous := ""
-	for i := range t.e.Probes {
-		p := &t.e.Probes[i]
-		t.label(p.Name, p.Vantage, p.Name == previous)
-		previous = p.Name
-		t.lane(p)
-		if p.LongestOut > 0 {
-			t.text("out end", viewWidth, t.y+13, format.Seconds(p.LongestOut))
+// labels is what stands beside the plot, and stays where it is when that is zoomed.
+func (t *timeline) labels(top, lanes float64) {
+	t.text("head", 0, top+12, "probe")
+	t.text("head", vantageAt, top+12, "vantage point")
+	t.text("head end", viewWidth, top+12, "longest out")
+	var names, vantages, outs, rules svg
+	y, previous := lanes, ""
+	lane := func(name, vantage string, room float64) {
+		if name != previous {
+			rules.raw("M0 ", y, "H", plotLeft)
+			names.text("", 0, y+13, cut(name, room))
 		}
-		t.y += laneHeight
+		if vantage != "" {
+			vantages.text("", vantageAt, y+13, cut(vantage, plotLeft-vantageAt-6))
+		}
+		previous = name
+		y += laneHeight
 	}
+	for _, p := range t.e.Probes {
+		if p.LongestOut > 0 {
+			outs.text("", viewWidth, y+13, format.Seconds(p.LongestOut))
+		}
+		lane(p.Name, p.Vantage, vantageAt-6)
+	}
+	if len(t.e.EtcdLeaders) > 0 {
+		lane("etcd", "leader, term", vantageAt-6)
+	}
+	for _, l := range t.e.Leases {
+		lane("lease "+l.Name, "", plotLeft-8)
+	}
+	t.raw(`<path class="rule" d="`, rules.String(), `"/><g>`, names.String(), `</g><g class="vantage">`, vantages.String(), `</g><g class="end">`, outs.String(), "</g>")
 }
 
-func (t *timeline) label(name, vantage string, repeated bool) {
-	if !repeated {
-		t.line("rule", 0, t.y, plotLeft, t.y)
-		room := vantageAt - 6
-		if vantage == "" {
-			room = plotLeft - 8
-		}
-		t.text("name", 0, t.y+13, cut(name, room))
-	}
-	if vantage != "" {
-		t.text("vantage", vantageAt, t.y+13, cut(vantage, plotLeft-vantageAt-6))
+func (t *timeline) probes() {
+	for i := range t.e.Probes {
+		t.lane(&t.e.Probes[i])
+		t.y += laneHeight
 	}
 }
 
@@ -173,9 +187,7 @@ func (t *timeline) lane(p *record.Probe) {
 		}
 	}
 	if up.Len() > 0 {
-		t.raw(`<path class="w up" d="`, up.String(), `">`)
-		t.title(fmt.Sprintf("%s at %s: up; %s, one every %s", p.Name, p.Vantage, format.Count(p.Samples, "sample"), format.Seconds(p.Interval)))
-		t.raw("</path>")
+		t.raw(`<path class="w up" d="`, up.String(), `"/>`)
 	}
 	for _, b := range bars {
 		if b.way != record.Up {
@@ -187,12 +199,27 @@ func (t *timeline) lane(p *record.Probe) {
 
 func (t *timeline) leases() {
 	for _, l := range t.e.Leases {
-		t.label("lease "+l.Name, "", false)
 		for _, h := range l.Holds {
 			t.tenure(h.From, h.To, h.Holder, h.Holder,
 				fmt.Sprintf("%s held by %s from %s to %s, transition %d", l.Name, h.Holder, clock(h.From), clock(h.To), h.Transitions))
 		}
+		t.overlaps(l)
 		t.y += laneHeight
+	}
+}
+
+// overlaps marks the times in which a lock had two holders.
+func (t *timeline) overlaps(l record.Lease) {
+	until, holder := 0.0, ""
+	for _, h := range l.Holds {
+		if end := min(until, h.To); h.From < end && h.Holder != holder && h.Holder != "" && holder != "" {
+			x0 := t.x(h.From)
+			t.bar("overlap", x0, max(t.x(end), x0+leastBar), t.y+2.5, laneHeight-5,
+				fmt.Sprintf("%s held by both %s and %s from %s to %s", l.Name, holder, h.Holder, clock(h.From), clock(end)))
+		}
+		if h.To > until {
+			until, holder = h.To, h.Holder
+		}
 	}
 }
 
@@ -200,7 +227,6 @@ func (t *timeline) leaders() {
 	if len(t.e.EtcdLeaders) == 0 {
 		return
 	}
-	t.label("etcd", "leader, term", false)
 	for _, l := range t.e.EtcdLeaders {
 		label := fmt.Sprintf("%s · term %d", l.Leader, l.Term)
 		if l.Leader == "" {
@@ -221,7 +247,7 @@ func (t *timeline) tenure(from, to float64, holder, label, tip string) {
 		if holder == "" {
 			class = "inside over" // letters on hatching want a halo
 		}
-		t.text(class, x0+5, t.y+13.5, label)
+		t.textBeside(class, x0, 5, t.y+13.5, label)
 	}
 }
 
@@ -278,7 +304,7 @@ func place(all []flag) {
 		f := &all[i]
 		width := 6.1*float64(len(f.label())) + 8
 		from := f.x
-		if f.x+width > viewWidth {
+		if f.x+width > viewWidth-20 {
 			f.left = true
 			from = f.x - width
 		}
@@ -308,9 +334,9 @@ func (t *timeline) marks(all []flag, bottom float64) {
 		t.title(f.tip)
 		t.line("stem", f.x, y-8, f.x, bottom)
 		if f.left {
-			t.text("flag end", f.x-3, y, f.label())
+			t.textBeside("flag end", f.x, -3, y, f.label())
 		} else {
-			t.text("flag", f.x+3, y, f.label())
+			t.textBeside("flag", f.x, 3, y, f.label())
 		}
 		t.raw("</g>")
 	}

@@ -119,3 +119,26 @@ func TestTimelineOfNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestOverlapOfHoldersIsMarked(t *testing.T) {
+	hold := func(from, to float64, holder string) record.Tenure {
+		return record.Tenure{From: from, To: to, Holder: holder}
+	}
+	tests := map[string]struct {
+		holds []record.Tenure
+		want  string
+	}{
+		"one after the other":   {[]record.Tenure{hold(0, 10, "n1"), hold(10, 20, "n2")}, ""},
+		"both for two seconds":  {[]record.Tenure{hold(0, 12, "n1"), hold(10, 20, "n2")}, "scheduler held by both n1 and n2 from 10.00 s to 12.00 s"},
+		"one within the other":  {[]record.Tenure{hold(0, 20, "n1"), hold(5, 6, "n2"), hold(7, 8, "n1")}, "from 5.00 s to 6.00 s"},
+		"renewed by the same":   {[]record.Tenure{hold(0, 12, "n1"), hold(10, 20, "n1")}, ""},
+		"a time without holder": {[]record.Tenure{hold(0, 12, "n1"), hold(10, 20, "")}, ""},
+	}
+	for name, test := range tests {
+		got := string(drawTimeline(&record.Experiment{Seconds: 20, Leases: []record.Lease{{Name: "scheduler", Holds: test.holds}}}))
+		marked := strings.Contains(got, `class="overlap"`)
+		if marked != (test.want != "") || !strings.Contains(got, test.want) {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+}

@@ -41,14 +41,17 @@
   document.addEventListener("click", read);
   document.addEventListener("pointerover", read);
 
-  if (navigator.clipboard) {
-    document.querySelectorAll("[data-copy]").forEach(function (b) {
-      b.hidden = false;
-      b.addEventListener("click", function () {
-        navigator.clipboard.writeText(b.parentNode.querySelector("code").textContent).then(function () { b.textContent = "copied"; });
-      });
+  // The command is selected in any case: where the clipboard is refused, a key copies it.
+  document.querySelectorAll("[data-copy]").forEach(function (b) {
+    b.hidden = false;
+    b.addEventListener("click", function () {
+      var code = b.parentNode.querySelector("code");
+      getSelection().selectAllChildren(code);
+      function tell(done) { b.textContent = done ? "copied" : "selected"; }
+      if (!navigator.clipboard) return tell(document.execCommand("copy"));
+      navigator.clipboard.writeText(code.textContent).then(function () { tell(true); }, function () { tell(document.execCommand("copy")); });
     });
-  }
+  });
 
   var folded = [];
   window.addEventListener("beforeprint", function () {
