@@ -17,6 +17,23 @@ type bar struct {
 	example  string
 }
 
+// simplify merges what is too short to be told apart. A lane of few bars keeps more: what
+// only shows when it is zoomed.
+func simplify(spans []record.Span, length float64) []bar {
+	const (
+		finest   = 1. / 4096                          // of the length: a sample of an experiment of minutes
+		coarsest = leastSpan / (plotRight - plotLeft) // seen without zoom
+		few      = 12
+	)
+	share := finest
+	bars := barsOf(spans, share*length)
+	for len(bars) > few && share < coarsest {
+		share = min(2*share, coarsest)
+		bars = barsOf(spans, share*length)
+	}
+	return bars
+}
+
 // barsOf merges neighbours of the same way, and runs of spans that are each
 // shorter than resolution into one bar in the way in which the target was down
 // most often: a flicker shows as a fault, never as up.

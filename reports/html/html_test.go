@@ -8,7 +8,10 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -297,15 +300,44 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
-func TestLargeRunStaysSmall(t *testing.T) {
-	const most = 8 << 20
-	run := fixture.Large(300, 20)
-	start := time.Now()
-	page := render(t, run)
-	if len(page) > most {
-		t.Errorf("300 experiments with 20 probes take %d bytes, at most %d are wanted", len(page), most)
+// meter counts what is written, and notes how much memory the process has meanwhile.
+type meter struct{ bytes, memory uint64 }
+
+func (m *meter) Write(p []byte) (int, error) {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(sample)
+	m.bytes += uint64(len(p))
+	m.memory = max(m.memory, sample[0].Value.Uint64()-sample[1].Value.Uint64())
+	return len(p), nil
+}
+
+// 300 experiments with 20 probes, each of which looks 20 times a second for a minute:
+// from the record's file to the page, as make report does.
+func TestLargeRunFits(t *testing.T) {
+	const (
+		longest = slowness * 5 * time.Second
+		memory  = 300 << 20
+		size    = 8_000_000
+	)
+	path := filepath.Join(t.TempDir(), "record.json")
+	if err := fixture.Large(300, 20).Save(path); err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("%.1f MB in %s", float64(len(page))/1e6, time.Since(start).Round(time.Millisecond))
+	debug.FreeOSMemory()
+	start := time.Now()
+	run, err := record.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m meter
+	if err := html.Write(&m, run); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
+	t.Logf("%s, %d MB of memory, %.1f MB of HTML", took.Round(time.Millisecond), m.memory>>20, float64(m.bytes)/1e6)
+	if took > longest || m.memory > memory || m.bytes > size {
+		t.Errorf("took %s, %d MB of memory and %d bytes; at most %s, %d MB and %d bytes are wanted", took, m.memory>>20, m.bytes, longest, memory>>20, size)
+	}
 }
 
 // FAULTLINE_PAGE names a file for the page of the fixture, to look at.
@@ -323,9 +355,13 @@ func TestPageToLookAt(t *testing.T) {
 func BenchmarkLargeRun(b *testing.B) {
 	run := fixture.Large(300, 20)
 	b.ReportAllocs()
+	var m meter
 	for b.Loop() {
-		if err := html.Write(io.Discard, run); err != nil {
+		m.bytes = 0
+		if err := html.Write(&m, run); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(m.bytes), "html-bytes")
+	b.ReportMetric(float64(m.memory), "peak-bytes")
 }

@@ -178,7 +178,7 @@ func (t *timeline) probes() {
 // lane draws up as one thin path without tooltips, so that what is not up stands
 // out and the file stays small.
 func (t *timeline) lane(p *record.Probe) {
-	bars := barsOf(p.Spans, leastSpan*t.end/(plotRight-plotLeft))
+	bars := simplify(p.Spans, t.end)
 	middle := t.y + laneHeight/2
 	var up svg
 	for _, b := range bars {

@@ -41,6 +41,31 @@ func TestBars(t *testing.T) {
 	}
 }
 
+func TestSimplifyKeepsWhatFewBarsShow(t *testing.T) {
+	// A flicker of single samples within a second of a minute.
+	flicker := func(times int) []record.Span {
+		spans := []record.Span{{To: 10, Way: record.Up, Count: 200}}
+		for i := range times {
+			at := 10 + float64(i)*0.1
+			spans = append(spans, record.Span{From: at, To: at + 0.05, Way: record.Refused, Count: 1}, record.Span{From: at + 0.05, To: at + 0.1, Way: record.Up, Count: 1})
+		}
+		return append(spans, record.Span{From: 10 + float64(times)*0.1, To: 60, Way: record.Up, Count: 900})
+	}
+	if got := len(simplify(flicker(4), 60)); got != 9 {
+		t.Errorf("a short flicker is drawn as %d bars, want each of its 9", got)
+	}
+	if got := simplify(flicker(10), 60); len(got) != 3 || got[1].counts[record.Refused] != 10 {
+		t.Errorf("a long flicker is drawn as %+v, want one bar between two", got)
+	}
+	var outages []record.Span
+	for i := range 30 {
+		outages = append(outages, record.Span{From: float64(2 * i), To: float64(2*i + 1), Way: record.Up}, record.Span{From: float64(2*i + 1), To: float64(2*i + 2), Way: record.Refused})
+	}
+	if got := len(simplify(outages, 60)); got != 60 {
+		t.Errorf("of 60 spans of a second each %d bars are left", got)
+	}
+}
+
 func TestFlickerIsTold(t *testing.T) {
 	b := barsOf([]record.Span{{From: 0, To: 0.1, Way: record.Up, Count: 2}, {From: 0.1, To: 0.2, Way: record.Refused, Count: 3, Example: strings.Repeat("x", 500)}}, 1)
 	tip := b[0].tip()
