@@ -32,8 +32,8 @@ nightly: ## Like make chaos, with Kubernetes' default settings, every tier, and 
 	@$(FAULTLINE) nightly
 
 .PHONY: report
-report: ## Render and judge the newest run again from its record, or merge shards: RECORDS="a/record.json b/record.json"
-	@FAULTLINE_RECORDS="$(or $(RECORDS),$(FAULTLINE_RECORDS))" $(FAULTLINE) report
+report: ## Render and judge the newest run again from its record, or merge shards: RECORDS="a/record.json b/record.json"; COMPARE=other/record.json puts another run beside it
+	@FAULTLINE_RECORDS="$(or $(RECORDS),$(FAULTLINE_RECORDS))" FAULTLINE_COMPARE="$(or $(COMPARE),$(FAULTLINE_COMPARE))" $(FAULTLINE) report
 
 .PHONY: topologies
 topologies: ## List every documented layout: hosts, single points of failure, memory

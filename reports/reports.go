@@ -24,6 +24,8 @@ const (
 	HTMLFile     = "report.html"
 	MarkdownFile = "summary.md"
 	MetricsFile  = "faultline.prom"
+	// ComparisonFile is there where a run was compared with another one.
+	ComparisonFile = "comparison.html"
 )
 
 // Write writes all files of the run into dir, the record first: it is the one
@@ -43,4 +45,12 @@ func Write(dir string, run *record.Run) error {
 		record.WriteFile(in(MarkdownFile), func(w io.Writer) error { return markdown.Write(w, run, markdown.Limit) }),
 		record.WriteFile(in(MetricsFile), func(w io.Writer) error { return prometheus.Write(w, run) }),
 	)
+}
+
+// WriteComparison writes the page that compares two runs into dir, which has the files of
+// the later one.
+func WriteComparison(dir string, before, after *record.Run) error {
+	return record.WriteFile(filepath.Join(dir, ComparisonFile), func(w io.Writer) error {
+		return html.WriteComparison(w, before, after, HTMLFile)
+	})
 }

@@ -32,6 +32,7 @@ var (
 		"seconds": format.Seconds,
 		"count":   format.Count,
 		"machine": format.Machine,
+		"date":    date,
 	}).ParseFS(sources, "assets/*.gohtml"))
 )
 
@@ -47,6 +48,9 @@ func Write(w io.Writer, run *record.Run) error {
 	}
 	return nil
 }
+
+// date is the wall time of a run's start, in a form that is the same everywhere.
+func date(run *record.Run) string { return run.StartedAt.UTC().Format("2 January 2006, 15:04 UTC") }
 
 // sign tells a verdict without colour.
 func sign(v record.Verdict) string {

@@ -67,9 +67,6 @@ func newOverview(run *record.Run) *overview {
 // Tested is how many claims an experiment looked at.
 func (o *overview) Tested() int { return o.Summary.Claims.Total - o.Summary.Claims.Untested }
 
-// Started is the wall time of the start, in a form that is the same everywhere.
-func (o *overview) Started() string { return o.Run.StartedAt.UTC().Format("2 January 2006, 15:04 UTC") }
-
 // Findings are the first of the experiments that do not pass, those that are broken
 // before the others: what is to be acted upon.
 func (o *overview) Findings() []experiment {

@@ -51,7 +51,7 @@ func namedRecords() ([]string, error) {
 
 // reportMerged merges records into a run with results of its own, judges it as a
 // whole, and adds its shards to the history.
-func reportMerged(ctx context.Context, paths []string) error {
+func reportMerged(ctx context.Context, paths []string, other *record.Run) error {
 	s, err := loadShards(paths)
 	if err != nil {
 		return refusal{err}
@@ -68,6 +68,9 @@ func reportMerged(ctx context.Context, paths []string) error {
 		return err
 	}
 	judgeAndRemember(s.merged, policy, enforced)
+	if err := compare(dir, other, s.merged); err != nil {
+		return err
+	}
 	return publish(ctx, dir, s.merged)
 }
 

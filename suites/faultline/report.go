@@ -28,14 +28,19 @@ import (
 const ginkgoReport = "ginkgo.json"
 
 // report renders and judges again from records: the newest run's, the one that
-// FAULTLINE_RECORDS names, or those that it names, merged into one run.
+// FAULTLINE_RECORDS names, or those that it names, merged into one run. Where another
+// run is named it is put beside it.
 func report(ctx context.Context) error {
 	paths, err := namedRecords()
 	if err != nil {
 		return refusal{err}
 	}
+	other, err := comparedRun()
+	if err != nil {
+		return refusal{err}
+	}
 	if len(paths) > 1 {
-		return reportMerged(ctx, paths)
+		return reportMerged(ctx, paths, other)
 	}
 	var dir rundir.Dir
 	if len(paths) == 1 {
@@ -53,6 +58,9 @@ func report(ctx context.Context) error {
 	}
 	if err := gate.Judge(run, policy, enforced, gate.History(rundir.History())); err != nil {
 		return refusal{err}
+	}
+	if err := compare(dir, other, run); err != nil {
+		return err
 	}
 	return publish(ctx, dir, run)
 }
