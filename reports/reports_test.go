@@ -71,7 +71,7 @@ func TestEarlierRecordsRender(t *testing.T) {
 
 // Reports must stay usable without a cluster or a test framework.
 func TestImports(t *testing.T) {
-	libraries := []string{"faultline/reports", "golang.org/x/term", "sigs.k8s.io/yaml", "go.yaml.in/yaml/v3",
+	libraries := []string{"faultline/reports", "golang.org/x/term", "sigs.k8s.io/yaml", "go.yaml.in/yaml/v3", "github.com/chromedp/",
 		"github.com/invopop/jsonschema", "github.com/santhosh-tekuri/jsonschema", "github.com/prometheus/", "github.com/yuin/goldmark", "go.opentelemetry.io/", "google.golang.org/protobuf"}
 	allowed := func(path string) bool {
 		if !strings.Contains(path, ".") && !strings.HasPrefix(path, "faultline/") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestReportComparesWithAnotherRun(t *testing.T) {
 	}
 	for _, path := range []string{older.Record(), older.Results} {
 		t.Setenv(compareVariable, path)
-		if err := report(t.Context()); err != exitError(1) {
+		if err := report(t.Context()); !errors.Is(err, exitError(1)) {
 			t.Fatalf("%s: got %v, want the exit status of the run's verdict", path, err)
 		}
 		page, err := os.ReadFile(newest.File(reports.ComparisonFile))

@@ -2,9 +2,11 @@
   "use strict";
   var all = Array.prototype.slice.call(document.querySelectorAll("details.experiment"));
 
+  // A browser unfolds what a link leads into; a filter may hide it, and the keyboard
+  // should go on from there.
   function unfold(id) {
-    var e = id && document.getElementById(id);
-    if (!e || !e.classList.contains("experiment")) return;
+    var target = id && document.getElementById(id), e = target && target.closest("details.experiment");
+    if (!e) return;
     if (e.hidden) show("");
     e.open = true;
     e.scrollIntoView();

@@ -38,9 +38,18 @@
   Zoom.prototype.move = function (e) {
     var self = this, name = e.tagName === "text" ? "x" : "d";
     if (e.was === undefined) e.was = e.getAttribute(name);
-    e.setAttribute(name, name === "x" ? this.x(Number(e.was)) : e.was.replace(/([MHL])(-?[\d.]+)/g, function (all, letter, x) {
+    e.setAttribute(name, name === "x" ? this.anchor(e) : e.was.replace(/([MHL])(-?[\d.]+)/g, function (all, letter, x) {
       return letter + self.x(Number(x)).toFixed(1);
     }));
+  };
+
+  // anchor is the place of a text. One inside a bar stays in the part of it that is seen.
+  Zoom.prototype.anchor = function (text) {
+    var x = this.x(Number(text.was)), bar = text.classList.contains("inside") && /M(-?[\d.]+) [^H]*H(-?[\d.]+)/.exec(text.previousElementSibling.was);
+    if (!bar) return x;
+    var from = Math.max(this.x(Number(bar[1])), this.left), to = Math.min(this.x(Number(bar[2])), this.left + this.width);
+    if (to - from < 10) return x;
+    return text.classList.contains("mid") ? (from + to) / 2 : from;
   };
 
   Zoom.prototype.ticks = function () {
