@@ -84,7 +84,7 @@ func worstOf(counts map[record.Way]int) record.Way {
 }
 
 func (b *bar) tip() string {
-	const longest = 110
+	const longest = 90
 	tip := fmt.Sprintf("%s from %s to %s (%s, ", b.way, clock(b.from), clock(b.to), format.Seconds(b.to-b.from))
 	if b.counts == nil {
 		tip += format.Count(b.count, "sample") + ")"

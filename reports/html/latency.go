@@ -119,7 +119,7 @@ func decadeLabel(decade int) string {
 // the maximum.
 func (a latencyAxis) bars(all []record.Latencies) template.HTML {
 	var s svg
-	s.raw(`<svg viewBox="0 0 `, latencyWidth, " ", latencyHeight, `" aria-hidden="true">`)
+	s.raw(`<svg viewBox="0 0 `, latencyWidth, " ", latencyHeight, `">`)
 	for i, l := range all {
 		if l.Count == 0 || l.P50 <= 0 {
 			continue

@@ -49,7 +49,8 @@ func comparison(t *testing.T) string {
 // on paper, without scripts.
 func TestInBrowser(t *testing.T) {
 	browser := startBrowser(t)
-	run := fixture.Run()
+	run := gated(fixture.Run(), record.OutcomeRegression)
+	run.Shards = []record.Shard{{Name: "s1", Environment: run.Environment}}
 	run.Experiments[1].Leases[0].Holds = []record.Tenure{{To: 12, Holder: "n1"}, {From: 10, To: 30, Holder: "n2"}} // they overlap
 	run.Experiments[2].Spent = &record.Spent{Cluster: 12, Waiting: 30}
 	page := render(t, run)

@@ -22,7 +22,6 @@ const (
 	bandHeight = 16.0
 	laneHeight = 19.0
 	barHeight  = 11.0
-	upHeight   = 3.0
 	axisHeight = 22.0
 	leastBar   = 1.6 // a fault must be seen, however short
 	leastSpan  = 2.0 // shorter neighbours are drawn as one
@@ -183,7 +182,7 @@ func (t *timeline) lane(p *record.Probe) {
 	var up svg
 	for _, b := range bars {
 		if b.way == record.Up {
-			up.raw("M", t.x(b.from), " ", middle-upHeight/2, "H", t.x(b.to), "v", upHeight, "H", t.x(b.from), "z")
+			up.raw("M", t.x(b.from), " ", middle, "H", t.x(b.to))
 		}
 	}
 	if up.Len() > 0 {
