@@ -86,7 +86,7 @@ func (o *overview) Findings() []experiment {
 func (o *overview) MoreFindings() int { return len(o.Summary.Failures) - len(o.Findings()) }
 
 // Dense tells whether the topologies' names have to stand upright to leave room.
-func (o *overview) Dense() bool { return len(o.Topologies) > 8 }
+func (o *overview) Dense() bool { return len(o.Topologies) > 10 }
 
 func headline(s record.Summary) (string, record.Verdict) {
 	switch s.Outcome {
