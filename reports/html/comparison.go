@@ -132,7 +132,7 @@ func earlier(g *record.Gate, e *record.Experiment) *record.Comparison {
 
 func newPair(before, after *record.Experiment, past *record.Comparison) pair {
 	p := pair{Name: after.Name, Topology: after.Topology, Before: sideOf(before), After: sideOf(after), Past: spreadOf(past)}
-	if past != nil && past.Limit != nil {
+	if past != nil && past.Limit != nil && len(p.Past) > 0 {
 		switch {
 		case past.Regressed:
 			p.Change = slower

@@ -11,49 +11,35 @@ import (
 // same for all of them and hides what differs. Nothing that a person copies or searches
 // for changes: messages, evidence, the command.
 func shortNames(e *record.Experiment) *record.Experiment {
-	if e.Cluster == "" {
+	cluster := e.Cluster
+	if cluster == "" {
 		return e
 	}
 	short := *e
-	clean := func(texts ...*string) {
-		for _, t := range texts {
-			*t = strings.ReplaceAll(*t, e.Cluster+"-", "")
-		}
-	}
-	short.Faults = slices.Clone(e.Faults)
-	for i := range short.Faults {
-		clean(&short.Faults[i].Name, &short.Faults[i].Node, &short.Faults[i].Target, &short.Faults[i].Proof)
-	}
-	short.Observations = slices.Clone(e.Observations)
-	for i := range short.Observations {
-		clean(&short.Observations[i].Expected, &short.Observations[i].Observed)
-	}
-	short.Probes = slices.Clone(e.Probes)
-	for i := range short.Probes {
-		clean(&short.Probes[i].Vantage)
-	}
-	short.EtcdLeaders = slices.Clone(e.EtcdLeaders)
-	for i := range short.EtcdLeaders {
-		clean(&short.EtcdLeaders[i].Leader)
-	}
+	short.Faults = shorten(cluster, e.Faults, func(f *record.Fault) []*string { return []*string{&f.Name, &f.Node, &f.Target, &f.Proof} })
+	short.Observations = shorten(cluster, e.Observations, func(o *record.Observation) []*string { return []*string{&o.Expected, &o.Observed} })
+	short.Probes = shorten(cluster, e.Probes, func(p *record.Probe) []*string { return []*string{&p.Vantage} })
+	short.EtcdLeaders = shorten(cluster, e.EtcdLeaders, func(l *record.EtcdTenure) []*string { return []*string{&l.Leader} })
+	short.Recoveries = shorten(cluster, e.Recoveries, func(r *record.Recovery) []*string { return []*string{&r.After} })
 	short.Leases = slices.Clone(e.Leases)
-	for i := range short.Leases {
-		short.Leases[i].Holds = slices.Clone(e.Leases[i].Holds)
-		for j := range short.Leases[i].Holds {
-			clean(&short.Leases[i].Holds[j].Holder)
-		}
-	}
-	short.Recoveries = slices.Clone(e.Recoveries)
-	for i := range short.Recoveries {
-		clean(&short.Recoveries[i].After)
+	for i, l := range e.Leases {
+		short.Leases[i].Holds = shorten(cluster, l.Holds, func(h *record.Tenure) []*string { return []*string{&h.Holder} })
 	}
 	if e.Audit != nil {
 		audit := *e.Audit
-		audit.Through = slices.Clone(audit.Through)
-		for i := range audit.Through {
-			clean(&audit.Through[i])
-		}
+		audit.Through = shorten(cluster, e.Audit.Through, func(name *string) []*string { return []*string{name} })
 		short.Audit = &audit
 	}
 	return &short
+}
+
+// shorten is a copy of the list with some texts of each of its elements shortened.
+func shorten[T any](cluster string, list []T, texts func(*T) []*string) []T {
+	short := slices.Clone(list)
+	for i := range short {
+		for _, text := range texts(&short[i]) {
+			*text = strings.ReplaceAll(*text, cluster+"-", "")
+		}
+	}
+	return short
 }
