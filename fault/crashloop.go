@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -26,6 +27,10 @@ var crashers = []clusters.Component{
 // crashLines is how much of a log is searched for the flag: containerd prints its help
 // after it.
 const crashLines = 100
+
+// crashLanding covers the kubelet's wish to delete the former pod's mirror before it starts
+// the new one: when etcd has ended, the API server may hang for a minute before it answers.
+const crashLanding = 3 * time.Minute
 
 // CrashLoop gives the instances a flag that they do not know, as a bad update does to a
 // manifest or to a service: each start prints the error and exits. The kubelet ends the
@@ -64,7 +69,7 @@ func planCrashLoop(ctx context.Context, i clusters.Instance, id string) (effect,
 	}
 	e := effect{
 		prove:     func(ctx context.Context) (string, error) { return proveCrashing(ctx, i, ps, badFlag(id)) },
-		landing:   stopLanding,
+		landing:   crashLanding,
 		recovered: stays(i, isNot(ps[0])),
 	}
 	if !i.Static() {

@@ -194,9 +194,16 @@ const members = `members() {
 }
 `
 
-// removeMemberScript removes the member $2 through the members at $3, for the fault $1.
+// removeMemberScript removes the member $2 through the members at $3, for the fault $1. etcd
+// takes a member that was started less than 5 s ago for unhealthy, and refuses to change
+// anything then (--strict-reconfig-check).
 const removeMemberScript = enter + armed + members + `others=$3
-answer=$(members remove '{"ID":"'"$2"'"}') || { echo "etcd did not remove the member: $answer" >&2; exit 1; }
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  if answer=$(members remove '{"ID":"'"$2"'"}'); then exit; fi
+  case "$answer" in *"unhealthy cluster"*) sleep 1 ;; *) break ;; esac
+done
+echo "etcd did not remove the member: $answer" >&2
+exit 1
 `
 
 // rejoinScript undoes removeMemberScript: $2 is where the others listen, $3 the member's
@@ -229,6 +236,11 @@ release() {
   for p in $(pgrep -x kube-apiserver); do
     if tr '\0' '\n' < "/proc/$p/cmdline" 2> /dev/null | grep -q '^--etcd-servers=https://127\.0\.0\.1:'; then kill -s KILL "$p" || true; fi
   done
+}
+back() {
+  started "$1" && return
+  [ -z "$2" ] || [ $((try % 10)) -gt 0 ] || release
+  return 1
 }
 add() {
   added "$1" && return
@@ -268,7 +280,7 @@ if ! started "$4"; then
     systemctl set-environment ETCD_INITIAL_CLUSTER_STATE=existing
     systemctl start etcd
   fi
-  wait_for started "$4" || { echo "the member was added and does not start: see its log, and try again" >&2; exit 1; }
+  wait_for back "$4" "$6" || wait_for back "$4" "$6" || { echo "the member was added and does not start: see its log, and try again" >&2; exit 1; }
 fi
 [ "$6" ] || systemctl unset-environment ETCD_INITIAL_CLUSTER_STATE
 rm -rf "$aside" "$aside.new"

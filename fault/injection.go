@@ -12,8 +12,9 @@ import (
 	"faultline/clusters"
 )
 
-// undoTimeout limits one undo, which outlives the caller's context.
-const undoTimeout = time.Minute
+// undoTimeout limits one undo, which outlives the caller's context. The longest takes a
+// removed member of etcd back.
+const undoTimeout = 2 * time.Minute
 
 // Instants are when an injection came to its states. They carry the monotonic clock's
 // reading, so they can be subtracted from each other and from the caller's own.

@@ -91,8 +91,10 @@ echo "$group"
 `
 
 // unlimited puts back what the file $d/limits holds: files and their former values. A
-// group that is gone needs nothing.
+// group that is gone needs nothing. The shim in $d/shim goes on.
 const unlimited = `unlimited() {
+  if [ -e "$d/shim" ]; then kill -s CONT "$(cat "$d/shim")" 2>/dev/null || true; fi
+  rm -f "$d/shim"
   [ -e "$d/limits" ] || return 0
   while read -r file value; do
     [ ! -e "$file" ] || echo "$value" >"$file" || [ ! -e "$file" ]
@@ -103,7 +105,9 @@ const unlimited = `unlimited() {
 // oomScript lets PID $2 that started at $3 be killed in its control group $4, for the
 // fault $1. Swap would delay that, so the group may use none meanwhile. A process of ours
 // keeps the group, and with it version 1's count of kills, which version 2 also has in the
-// parent. What runs in the group must not keep the lock.
+// parent. The container's shim is stopped meanwhile: it would clean the group up, our
+// process included, as soon as the container's first process has ended. What runs in the
+// group must not keep the lock.
 const oomScript = enter + armed + same + unlimited + `same "$2" "$3" || gone "$2"
 group=$4
 if [ -e "$group/memory.max" ]; then
@@ -128,12 +132,17 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   grep -qx "$keeper" "$group/cgroup.procs" && break
   sleep 0.05
 done
+shim=$(awk '$1 == "PPid:" { print $2 }' "/proc/$2/status")
+case "$(cat "/proc/$shim/comm")" in
+  containerd-shim*) echo "$shim" >"$d/shim"; kill -s STOP "$shim" ;;
+esac
 [ ! -e "$swap" ] || echo 0 >"$swap"
 for more in 0 1 2 3 4 5 6 7; do
   if echo $(($(cat "$used") - $(cache) + more * 1048576)) >"$limit"; then break; fi
 done 2>/dev/null
 for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   same "$2" "$3" || break
+  case "$state" in [ZX]) break ;; esac
   (join; exec dd if=/dev/zero of=/dev/null bs="$size" count=1 status=none) 9<&- >/dev/null 2>&1 || true
   sleep 0.05
 done
