@@ -210,7 +210,7 @@ func onInstances(kind Kind, instances []clusters.Instance, plan planner) Fault {
 			p.target = i.String()
 		}
 		p.plan = func(ctx context.Context, id string) (effect, error) {
-			if !slices.Contains(clusters.Components, i.Component) {
+			if !slices.Contains(clusters.Components, i.Component) && (i.Component != clusters.Application || i.Pod == "") {
 				return effect{}, fmt.Errorf("unknown component %q, want one of %v", i.Component, clusters.Components)
 			}
 			return plan(ctx, i, id)
