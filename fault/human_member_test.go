@@ -69,6 +69,24 @@ func etcdSandbox(t *testing.T) sandbox {
 	return s
 }
 
+// Scripts that look for a process by its name must not find one outside of their sandbox:
+// this machine may run a cluster.
+func TestSandboxFindsItsOwnProcessesOnly(t *testing.T) {
+	s := newSandbox(t)
+	outside := exec.Command("sleep", "60")
+	if err := outside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = outside.Process.Kill(); _ = outside.Wait() })
+	if out, err := s.run(t.Context(), nil, "sh", "-c", "pgrep -x sleep; pkill -x sleep"); err == nil || len(out) > 0 {
+		t.Errorf("it found %q, %v", out, err)
+	}
+	s.start()
+	if out, err := s.run(t.Context(), nil, "sh", "-c", "pgrep -x "+s.name); err != nil || len(out) == 0 {
+		t.Errorf("its own process: %q, %v", out, err)
+	}
+}
+
 func (s sandbox) removeMember() error {
 	return s.script(removeMemberScript, "m-0", "1", "https://dead https://b")
 }

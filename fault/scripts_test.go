@@ -50,13 +50,26 @@ case "$1 $2" in stop*.service) kill "$(cat "$unit")" ;; esac
 [ "$1" != stop ] || rm "$unit"
 `
 
+// standInSearch finds the sandbox's own processes only. Others on this machine bear the names
+// that scripts look for: those of a cluster, which a test must not end.
+const standInSearch = `#!/bin/sh
+found=1
+for p in $(%[1]s "$@"); do
+  case "$(readlink "/proc/$p/exe")" in %[2]s/*) echo "$p"; found=0 ;; esac
+done
+exit $found
+`
+
+// standInKill ends nothing by its name.
+const standInKill = "#!/bin/sh\nexit 1\n"
+
 // victims counts sandboxes, so that each has a process name of its own.
 var victims atomic.Int64
 
 func newSandbox(t *testing.T) sandbox {
 	t.Helper()
 	t.Parallel()
-	for _, tool := range []string{"flock", "pgrep", "pkill", "cmp"} {
+	for _, tool := range []string{"flock", "pgrep", "cmp"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("this machine has no %s, which every node has", tool)
 		}
@@ -70,6 +83,12 @@ func newSandbox(t *testing.T) sandbox {
 	}
 	s.write("bin/systemd-run", standInRun)
 	s.write("bin/systemctl", standInControl)
+	search, err := exec.LookPath("pgrep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("bin/pgrep", fmt.Sprintf(standInSearch, search, dir))
+	s.write("bin/pkill", standInKill)
 	s.env = append(os.Environ(), "PATH="+dir+"/bin:"+os.Getenv("PATH"), "UNITS="+dir+"/units")
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
