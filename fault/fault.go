@@ -67,6 +67,8 @@ type effect struct {
 	inject, undo []string
 	// passes says that the action is over when it has landed; undo is for one that was cut off.
 	passes bool
+	// serves says that what is hit serves again when the fault has landed, if otherwise than before.
+	serves bool
 	// input is what the action reads on its standard input: what is large, or must not be
 	// seen in a list of processes. nil: nothing.
 	input []byte

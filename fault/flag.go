@@ -50,6 +50,7 @@ func planSetFlag(ctx context.Context, i clusters.Instance, id, flag string) (eff
 	e := effect{
 		prove:     func(ctx context.Context) (string, error) { return proveFlag(ctx, i, ps, flag) },
 		landing:   stopLanding,
+		serves:    true,
 		recovered: func(ctx context.Context) (time.Time, error) { return staysWithout(ctx, i, flag) },
 	}
 	return e, e.breakManifest(ctx, i, ps, id, flag)

@@ -93,3 +93,25 @@ func TestSetFlagProvesItsEffect(t *testing.T) {
 		})
 	}
 }
+
+// What serves with a flag more may be the last that is left when another is changed.
+func TestWhatServesMeanwhileIsNotHeld(t *testing.T) {
+	b := newBench(t)
+	server := b.cluster.Instances(clusters.APIServer)[0]
+	for _, test := range []struct {
+		name   string
+		serves bool
+		state  State
+		held   int
+	}{
+		{"it serves with the flag", true, Landed, 0},
+		{"it is being restarted with the flag", true, Injected, 1},
+		{"it does not serve", false, Landed, 1},
+	} {
+		i := &Injection{injector: b.Injector, Fault: SetFlag("--v=1", server), state: test.state,
+			effects: []effect{{undo: []string{"undo"}, serves: test.serves}}}
+		if held := i.holds(); len(held) != test.held {
+			t.Errorf("%s: it holds %v", test.name, held)
+		}
+	}
+}

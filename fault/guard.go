@@ -90,11 +90,12 @@ func (i *Injection) takes() clusters.Instances {
 }
 
 // holds lists what the injection still keeps from serving: whatever an undo has to give
-// back. What a signal has ended is restarted by others.
+// back, unless it serves meanwhile. What a signal has ended is restarted by others.
 func (i *Injection) holds() clusters.Instances {
 	var all clusters.Instances
+	landed := i.State() == Landed
 	for n, p := range i.Fault.parts {
-		if p.takes != nil && (n >= len(i.effects) || i.effects[n].undo != nil) {
+		if p.takes != nil && (n >= len(i.effects) || i.effects[n].undo != nil && (!landed || !i.effects[n].serves)) {
 			all = append(all, p.takes(i.injector.cluster)...)
 		}
 	}

@@ -37,14 +37,13 @@ var _ = Describe("A lost host of three", Topology("three-host-stacked"), Nightly
 		By("losing a master with its disk")
 		d.Inject(fault.Erase(lost))
 		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
-		Expect(d).To(Lose(probe.CachedRead).On(lost).Within(d.Timing.Noticed()))
 
 		By("replacing it")
 		said, err := run(ctx, survivor, forgetScript, lost.Name)
 		Expect(d.Told("the runbook forgets the lost master", err)).To(Succeed(), said)
 		Expect(d.Told("a new master joins", join(ctx, survivor, lost))).To(Succeed())
+		Expect(d).To(VisiblyPause(probe.CachedRead).On(lost).Within(d.Timing.RestoredInAll()))
 		d.Undo() // closes the fault: there is nothing to put back any more
-		Expect(d).To(Resume(probe.CachedRead).On(lost).Within(d.Timing.NodeReturn()))
 		Expect(d.BecomesTrue("every node is called ready", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
 		Expect(d.Told("all members have the same data", d.SameData())).To(Succeed())
 		d.AwaitHealed()
