@@ -59,10 +59,11 @@ var _ = Describe("A load balancer that is out for long", Component(clusters.Envo
 
 const fourWorkers = "multi-master-4-workers"
 
-// loseBalancer takes the load balancer away, and asks a master directly from then on.
+// loseBalancer takes the load balancer away with its machine, and asks a master directly from
+// then on. A process that is only held down serves for moments.
 func loseBalancer(d *Drill) {
 	GinkgoHelper()
-	d.Inject(fault.HoldDown(d.Instances(clusters.Envoy)...).Losing(clusters.Envoy))
+	d.Inject(fault.PowerOff(d.Forwarder).Losing(clusters.Envoy))
 	d.AskThrough(d.APIServers()[0])
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 }
