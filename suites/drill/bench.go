@@ -189,6 +189,10 @@ func (b *Bench) startProbes(ctx context.Context, c *clusters.Cluster, lie bool) 
 // each API server a few kilobytes of memory each.
 const keptWrites = 10_000
 
+// clearTime is how long their deletion may take. It is slow, and where it hangs another
+// cluster is quicker.
+const clearTime = 3 * time.Minute
+
 // retire leaves the objects of an audited ledger to the end of the cluster. Only when
 // too many have gathered are they deleted, which is slow.
 func (b *Bench) retire(ctx context.Context, l *probe.Ledger) error {
@@ -200,6 +204,8 @@ func (b *Bench) retire(ctx context.Context, l *probe.Ledger) error {
 	if kept <= keptWrites {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, clearTime)
+	defer cancel()
 	for _, l := range b.retired {
 		if err := l.Clear(ctx, b.cluster); err != nil {
 			return err

@@ -43,7 +43,7 @@ type Drill struct {
 	promises []promise
 	// inconclusive says why the experiment proves nothing.
 	inconclusive string
-	// maimed: a part of the cluster is gone for good.
+	// maimed: the cluster is changed for good.
 	maimed bool
 	// skipped: this machine cannot carry the topology.
 	skipped bool

@@ -139,8 +139,10 @@ func (d *Drill) audit(ctx context.Context) error {
 	defer cancel()
 	audit, err := d.probes.Ledger().Audit(listing, d.Cluster)
 	d.experiment.Audit = &audit
-	if err := bench.retire(ctx, d.probes.Ledger()); err != nil {
-		bench.spoiled = err.Error()
+	if bench.spoiled == "" { // else the cluster goes with its objects
+		if err := bench.retire(ctx, d.probes.Ledger()); err != nil {
+			bench.spoiled = err.Error()
+		}
 	}
 	if err != nil {
 		return err

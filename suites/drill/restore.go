@@ -25,5 +25,9 @@ func (d *Drill) Forgo(revision uint64, taken time.Time) {
 // cluster is not used again.
 func (d *Drill) GoOnWithout(nodes ...*clusters.Node) {
 	d.Nodes = slices.DeleteFunc(slices.Clone(d.Nodes), func(n *clusters.Node) bool { return slices.Contains(nodes, n) })
-	d.maimed = true
+	d.EndsHere()
 }
+
+// EndsHere says that the cluster is not what it was, and is not used again: its store has
+// gone back in time, say, which its API servers do not know.
+func (d *Drill) EndsHere() { d.maimed = true }
