@@ -62,7 +62,7 @@ var _ = Describe("The slower its disk is, the longer", Core, Topology(ownDisks),
 		d := On(ctx, ownDisks)
 		behind := d.EtcdMembers()[2]
 		var faster time.Duration
-		for _, bytesPerSecond := range []int64{32 << 20, 8 << 20, 2 << 20} {
+		for _, bytesPerSecond := range []int64{4 << 20, 2 << 20, 1 << 20} {
 			By(fmt.Sprintf("limiting its disk to %d MiB a second", bytesPerSecond>>20))
 			d.Then(fault.ThrottleDisk(behind.Node, bytesPerSecond))
 			took := catchUp(ctx, d, behind)
