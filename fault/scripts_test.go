@@ -50,9 +50,11 @@ case "$1 $2" in stop*.service) kill "$(cat "$unit")" ;; esac
 [ "$1" != stop ] || rm "$unit"
 `
 
-// standInSearch finds the sandbox's own processes only. Others on this machine bear the names
-// that scripts look for: those of a cluster, which a test must not end.
+// standInSearch finds by name the sandbox's own processes only. Others on this machine bear
+// the names that scripts look for: those of a cluster, which a test must not end. The children
+// of a process (-P) are whose it is.
 const standInSearch = `#!/bin/sh
+[ "$1" != -P ] || exec %[1]s "$@"
 found=1
 for p in $(%[1]s "$@"); do
   case "$(readlink "/proc/$p/exe")" in %[2]s/*) echo "$p"; found=0 ;; esac
