@@ -1,6 +1,7 @@
 package clusters
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -146,6 +147,20 @@ func (n *Node) Exec(ctx context.Context, argv ...string) ([]byte, error) {
 // ExecInput is Exec with standard input.
 func (n *Node) ExecInput(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error) {
 	return n.shell(ctx, n.Name, stdin, argv...)
+}
+
+// writeScript writes its input to $1. The file appears at once and whole: whoever watches the
+// folder, as the kubelet does, leaves hidden files alone.
+const writeScript = `umask 077
+part=$(dirname "$1")/.$(basename "$1").part
+cat > "$part" && sync "$part" && mv "$part" "$1"`
+
+// WriteFile writes a file on the node that only root may read.
+func (n *Node) WriteFile(ctx context.Context, path string, content []byte) error {
+	if _, err := n.ExecInput(ctx, bytes.NewReader(content), "sh", "-c", writeScript, "sh", path); err != nil {
+		return fmt.Errorf("write %s on %s: %w", path, n.Name, err)
+	}
+	return nil
 }
 
 // Node finds a node, or the forwarder, by name.

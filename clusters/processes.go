@@ -20,6 +20,11 @@ type Process struct {
 	State string
 }
 
+// Is tells whether it is the same process as another time, whatever it does now.
+func (p Process) Is(other Process) bool {
+	return p.PID == other.PID && p.StartTicks == other.StartTicks
+}
+
 // ErrNoProcess says that an instance has no process now.
 var ErrNoProcess = errors.New("no process")
 

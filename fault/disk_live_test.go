@@ -53,7 +53,7 @@ func TestDiskContract(t *testing.T) {
 				t.Errorf("the mirror without device %d: %v", device, err)
 			}
 			healDisk(t, i)
-			if after, err := mirrored.Process(t.Context()); err != nil || after.PID != before.PID || after.StartTicks != before.StartTicks {
+			if after, err := mirrored.Process(t.Context()); err != nil || !after.Is(before) {
 				t.Errorf("etcd was %+v and is %+v, %v", before, after, err)
 			}
 		}
@@ -205,7 +205,7 @@ func contractStall(t *testing.T, c *clusters.Cluster) {
 		}
 		healDisk(t, i)
 		eventually(t, "a put", 30*time.Second, test.hit, func(ctx context.Context, m clusters.Instance) error { return put(ctx, c, m, "late", "z") })
-		if after, err := test.hit.Process(t.Context()); err != nil || after.PID != before.PID || after.StartTicks != before.StartTicks {
+		if after, err := test.hit.Process(t.Context()); err != nil || !after.Is(before) {
 			t.Errorf("etcd was %+v and is %+v, %v", before, after, err)
 		}
 	}

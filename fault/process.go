@@ -345,7 +345,7 @@ func watch(ctx context.Context, i clusters.Instance, p clusters.Process) (state 
 
 // isNot accepts every process but one.
 func isNot(old clusters.Process) func(clusters.Process) bool {
-	return func(p clusters.Process) bool { return p.PID != old.PID || p.StartTicks != old.StartTicks }
+	return func(p clusters.Process) bool { return !p.Is(old) }
 }
 
 // stays waits until an acceptable process has run for the time settle, and returns
@@ -363,7 +363,7 @@ func stays(i clusters.Instance, accept func(clusters.Process) bool) func(context
 			case p.State == "T" || !accept(p):
 				since = time.Time{}
 				return fmt.Errorf("process %d (state %s) is the broken one", p.PID, p.State)
-			case since.IsZero() || p.PID != seen.PID || p.StartTicks != seen.StartTicks:
+			case since.IsZero() || !p.Is(seen):
 				seen, since = p, time.Now()
 			}
 			if time.Since(since) < settle {

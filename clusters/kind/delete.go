@@ -39,19 +39,7 @@ func DeleteNetwork(ctx context.Context, e *engine.Engine, run string) error {
 
 // DeleteRun removes every cluster and the network of a run, and says what it removed.
 func DeleteRun(ctx context.Context, e *engine.Engine, run string, say func(format string, args ...any)) error {
-	names, err := cluster.NewProvider(e.ProviderOption()).List()
-	if err != nil {
-		return fmt.Errorf("list kind clusters: %w", err)
-	}
-	var errs []error
-	for _, name := range names {
-		if ofRun(name, run) {
-			say("deleting cluster %s, which its run has left", name)
-			errs = append(errs, removeContainers(ctx, e, kindLabel+"="+name))
-		}
-	}
-	errs = append(errs, removeContainers(ctx, e, runLabel+"="+run), removeNetworks(ctx, e, runLabel+"="+run))
-	return errors.Join(errs...)
+	return deleteAll(ctx, e, func(name string) bool { return ofRun(name, run) }, runLabel+"="+run, say)
 }
 
 // ofRun tells whether a cluster's name is that of a run, see ClusterName.
@@ -64,18 +52,23 @@ func ofRun(name, run string) bool {
 // Clean removes every cluster and network of every run of Faultline from the
 // machine, and says what it removed. It needs no state: names and labels tell.
 func Clean(ctx context.Context, e *engine.Engine, say func(format string, args ...any)) error {
+	return deleteAll(ctx, e, func(name string) bool { return strings.HasPrefix(name, prefix) }, runLabel, say)
+}
+
+// deleteAll removes the clusters whose names are ours, and what else has the label.
+func deleteAll(ctx context.Context, e *engine.Engine, ours func(name string) bool, label string, say func(format string, args ...any)) error {
 	names, err := cluster.NewProvider(e.ProviderOption()).List()
 	if err != nil {
 		return fmt.Errorf("list kind clusters: %w", err)
 	}
 	var errs []error
 	for _, name := range names {
-		if strings.HasPrefix(name, prefix) {
+		if ours(name) {
 			say("deleting cluster %s", name)
 			errs = append(errs, removeContainers(ctx, e, kindLabel+"="+name))
 		}
 	}
-	errs = append(errs, removeContainers(ctx, e, runLabel), removeNetworks(ctx, e, runLabel))
+	errs = append(errs, removeContainers(ctx, e, label), removeNetworks(ctx, e, label))
 	return errors.Join(errs...)
 }
 

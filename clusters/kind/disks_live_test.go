@@ -440,7 +440,7 @@ func TestMirrorSurvivesEitherDevice(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("%d writes, the slowest %s", acknowledged, slowest)
-	if after, err := etcd.Process(t.Context()); err != nil || after.PID != before.PID || after.StartTicks != before.StartTicks {
+	if after, err := etcd.Process(t.Context()); err != nil || !after.Is(before) {
 		t.Errorf("etcd was process %+v and is %+v, %v", before, after, err)
 	}
 	h.well(n)

@@ -97,7 +97,7 @@ func TestBareEtcd(t *testing.T) {
 		}
 		t.Logf("frozen for %s", frozen)
 		after, err := c.EtcdMembers().On(moved[0].Name)[0].Process(t.Context())
-		if err != nil || after.PID != before.PID || after.StartTicks != before.StartTicks {
+		if err != nil || !after.Is(before) {
 			t.Errorf("%+v before, %+v after, %v", before, after, err)
 		}
 		run(t, moved[0], `grep -q "Cpus_allowed_list:.*1$" /proc/1/status`)

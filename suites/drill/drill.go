@@ -127,6 +127,7 @@ func (d *Drill) mutate() error {
 	if d.options.mutation == nil {
 		return nil
 	}
+	d.EndsHere()
 	err := d.options.mutation(d.ctx, d)
 	d.phase = len(d.injections)
 	return err

@@ -73,7 +73,7 @@ func (d *Drill) restore(ctx context.Context) error {
 	if interrupted(ginkgo.CurrentSpecReport().State) {
 		return errors.New("the experiment was interrupted")
 	}
-	if d.options.mutation != nil || d.maimed {
+	if d.maimed {
 		bench.spoiled = "it has been changed for good"
 		return nil
 	}

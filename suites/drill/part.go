@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"faultline/reports/record"
 	"faultline/suites/probe"
 )
 
@@ -27,18 +26,22 @@ func LosePart(name probe.Name, share float64) *expectation {
 func lookPart(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline, share float64) finding {
 	// A loss may take as long to show as any other.
 	from := d.changed() + e.bounds.Upper
-	await(ctx, func() bool { return answered(t, from, d.now()) >= partProof })
+	await(ctx, func() bool {
+		taken, _ := t.Taken(from, d.now())
+		return taken >= partProof
+	})
 	check := func(until time.Duration) error { return judgePart(t, from, until, share) }
 	if err := check(d.now()); err != nil {
 		return finding{false, err.Error(), nil}
 	}
 	d.promise(fmt.Sprintf("%.0f %% of %s stay lost", 100*share, t), check)
-	lost := 1 - t.SuccessRatio(from, d.now())
-	return finding{true, fmt.Sprintf("%.0f %% of %d requests fail (%s)", 100*lost, answered(t, from, d.now()), waysText(t.Ways(from, d.now()))), nil}
+	now := d.now()
+	taken, _ := t.Taken(from, now)
+	return finding{true, fmt.Sprintf("%.0f %% of %d requests fail (%s)", 100*(1-t.SuccessRatio(from, now)), taken, waysText(t.Ways(from, now))), nil}
 }
 
 func judgePart(t *probe.Timeline, from, until time.Duration, share float64) error {
-	n := answered(t, from, until)
+	n, _ := t.Taken(from, until)
 	lost := 1 - t.SuccessRatio(from, until)
 	chance := 4 * math.Sqrt(share*(1-share)/float64(max(n, 1)))
 	if math.Abs(lost-share) > chance {
@@ -46,15 +49,4 @@ func judgePart(t *probe.Timeline, from, until time.Duration, share float64) erro
 			100*lost, n, 100*(share-chance), 100*(share+chance), waysText(t.Ways(from, until)))
 	}
 	return nil
-}
-
-// answered counts the samples sent in [from, until) that say something about the target.
-func answered(t *probe.Timeline, from, until time.Duration) int {
-	n := 0
-	for way, count := range t.Ways(from, until) {
-		if way != record.Starved {
-			n += count
-		}
-	}
-	return n
 }

@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -78,6 +79,36 @@ func PodGone(name string) Request {
 			err = fmt.Errorf("pod %s is %s", name, list.Items[0].Status.Phase)
 		}
 		return err
+	}
+}
+
+// PodsReady fails unless exactly so many of the selected pods are ready. Those that are being
+// deleted count no more.
+func PodsReady(namespace string, selected metav1.ListOptions, want int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(namespace).List(ctx, selected)
+		if err != nil {
+			return err
+		}
+		ready := 0
+		for _, p := range list.Items {
+			if p.DeletionTimestamp == nil && clusters.PodReady(&p) {
+				ready++
+			}
+		}
+		return Unless(ready == want, fmt.Errorf("%d of %d pods are ready", ready, len(list.Items)))
+	}
+}
+
+// SomePodWaits fails unless one of the selected pods has no node.
+func SomePodWaits(namespace string, selected metav1.ListOptions) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(namespace).List(ctx, selected)
+		if err != nil {
+			return err
+		}
+		waits := slices.ContainsFunc(list.Items, func(p corev1.Pod) bool { return p.Spec.NodeName == "" })
+		return Unless(waits, fmt.Errorf("all of %d pods have a node", len(list.Items)))
 	}
 }
 

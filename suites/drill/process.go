@@ -45,7 +45,7 @@ func (e *Exits) watch(d *Drill, i clusters.Instance, before clusters.Process) {
 			return nil
 		case err != nil:
 			return err
-		case p.PID == before.PID && p.StartTicks == before.StartTicks:
+		case p.Is(before):
 			return fmt.Errorf("PID %d still runs", p.PID)
 		}
 		return nil
@@ -55,6 +55,13 @@ func (e *Exits) watch(d *Drill, i clusters.Instance, before clusters.Process) {
 		defer e.mu.Unlock()
 		e.ended[i] = d.now()
 	}
+}
+
+// Unreplaced fails unless an instance has the process that it had before. what says so in
+// the record.
+func (d *Drill) Unreplaced(what string, i clusters.Instance, before clusters.Process) error {
+	now, err := i.Process(d.ctx)
+	return d.Told(what, Unless(err == nil && now.Is(before), err))
 }
 
 // Ended waits until the watched process of an instance has ended, and returns when that

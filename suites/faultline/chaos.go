@@ -67,7 +67,7 @@ func runAndJudge(ctx context.Context, enforced bool) error {
 		return refusal{errors.Join(err, refuse(ctx, dir, err))}
 	}
 	defer stopLive()
-	if err := runSuite(dir, ginkgoArguments(dir, p.filter, seed, p.likely)); err != nil {
+	if err := runSuite(dir, ginkgoArguments(dir, p, seed)); err != nil {
 		fmt.Fprintln(os.Stderr, "the suite:", err)
 	}
 	run, err := assemble(dir, started)
@@ -85,10 +85,10 @@ func runAndJudge(ctx context.Context, enforced bool) error {
 
 // prepared is what a run needs before anything is changed.
 type prepared struct {
-	filter string
+	selected
 	policy *gate.Policy
-	// likely is how long the run is likely to take.
-	likely time.Duration
+	// plan is what the run is going to do.
+	plan rundir.Plan
 }
 
 // prepare reads what the caller wants before it prepares the machine for it.
@@ -99,21 +99,24 @@ func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
 	if err = gate.History(rundir.History()).Check(); err != nil {
 		return p, err
 	}
-	if p.filter, err = selection(ctx); err != nil {
+	if p.selected, err = selection(ctx); err != nil {
 		return p, err
 	}
 	if err = prepareImages(ctx); err != nil {
 		return p, err
 	}
-	p.likely, err = foresee(ctx, dir, p.filter)
-	return p, err
+	if p.plan, err = foresee(p.specs); err != nil {
+		return p, err
+	}
+	fmt.Printf("%d experiments on %d layouts, about %.0f minutes\n", len(p.specs), len(layoutsOf(p.specs)), p.plan.Seconds()/60)
+	return p, dir.SavePlan(p.plan)
 }
 
 // ginkgoArguments is the command line of the suite's one binary. The run is ended when it
 // takes much longer than is likely.
-func ginkgoArguments(dir rundir.Dir, filter string, seed int64, likely time.Duration) []string {
-	timeout := time.Hour + 2*likely
-	args := []string{"tool", "ginkgo", "run", "--label-filter", filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10),
+func ginkgoArguments(dir rundir.Dir, p prepared, seed int64) []string {
+	timeout := time.Hour + time.Duration(2*p.plan.Seconds())*time.Second
+	args := []string{"tool", "ginkgo", "run", "--label-filter", p.filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10),
 		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", timeout.String(), "--poll-progress-after", "10m", "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"faultline/reports"
 	"faultline/reports/record"
@@ -19,10 +18,7 @@ func comparedRun() (*record.Run, error) {
 	if path == "" {
 		return nil, nil
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, reports.RecordFile)
-	}
-	run, err := record.Load(path)
+	run, err := record.Load(recordAt(path))
 	if err != nil {
 		return nil, fmt.Errorf("the run to compare with (%s): %w", compareVariable, err)
 	}

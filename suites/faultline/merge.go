@@ -37,9 +37,7 @@ func namedRecords() ([]string, error) {
 			return nil, fmt.Errorf("%s: there is no %s", recordsVariable, pattern)
 		}
 		for _, path := range found {
-			if info, err := os.Stat(path); err == nil && info.IsDir() {
-				path = filepath.Join(path, reports.RecordFile)
-			}
+			path = recordAt(path)
 			if filepath.Base(path) != reports.RecordFile {
 				return nil, fmt.Errorf("%s: %s is neither a %s nor a folder with one", recordsVariable, path, reports.RecordFile)
 			}
@@ -47,6 +45,14 @@ func namedRecords() ([]string, error) {
 		}
 	}
 	return paths, nil
+}
+
+// recordAt is the record that a path means: itself, or the one in a folder.
+func recordAt(path string) string {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return filepath.Join(path, reports.RecordFile)
+	}
+	return path
 }
 
 // reportMerged merges records into a run with results of its own, judges it as a

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,54 +29,40 @@ const guess = time.Minute
 // plan lists the specs that chaos would run, by topology, with the time that
 // each took in the newest run. Nothing is changed.
 func plan(ctx context.Context) error {
-	filter, err := selection(ctx)
+	chosen, err := selection(ctx)
 	if err != nil {
 		return err
 	}
-	specs, err := selected(ctx, filter)
+	p, err := foresee(chosen.specs)
 	if err != nil {
 		return err
 	}
-	likely := likelyDurations(specs)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "TOPOLOGY\tCLAIMS\tABOUT\tEXPERIMENT")
-	var total time.Duration
-	for _, s := range specs {
-		about := likely[s.FullText()]
-		total += about
-		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, topologyKey), labelled(s, "claim:"), about.Seconds(), s.FullText())
+	for _, s := range chosen.specs {
+		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, topologyKey), labelled(s, "claim:"), p.Experiments[s.FullText()], s.FullText())
 	}
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(out.Flush(), printClusters(chosen.specs)); err != nil {
 		return err
 	}
-	booting, err := planClusters(specs)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("\n%d experiments, about %.0f minutes with their clusters; nothing was changed\n", len(specs), (total + booting).Minutes())
+	fmt.Printf("\n%d experiments, about %.0f minutes with their clusters; nothing was changed\n", len(chosen.specs), p.Seconds()/60)
 	return nil
 }
 
-// foresee writes down what a run is going to do and for how long, and says so.
-func foresee(ctx context.Context, dir rundir.Dir, filter string) (likely time.Duration, err error) {
-	specs, err := selected(ctx, filter)
-	if err != nil {
-		return 0, err
-	}
+// foresee is what a run of the specs is going to do, and for how long.
+func foresee(specs []types.SpecReport) (rundir.Plan, error) {
 	p := rundir.Plan{StartedAt: time.Now(), Experiments: map[string]float64{}}
 	for name, about := range likelyDurations(specs) {
 		p.Experiments[name] = about.Seconds()
 	}
-	layouts := layoutsOf(specs)
-	for _, name := range layouts {
+	for _, name := range layoutsOf(specs) {
 		t, err := clusters.Find(name)
 		if err != nil {
-			return 0, err
+			return p, err
 		}
 		p.Clusters += kind.Estimate(t).Seconds()
 	}
-	fmt.Printf("%d experiments on %d layouts, about %.0f minutes\n", len(specs), len(layouts), p.Seconds()/60)
-	return time.Duration(p.Seconds() * float64(time.Second)), dir.SavePlan(p)
+	return p, nil
 }
 
 // layoutsOf lists the layouts of specs, which are sorted by them.
@@ -87,25 +74,22 @@ func layoutsOf(specs []types.SpecReport) []string {
 	return slices.Compact(names)
 }
 
-// planClusters prints the clusters that the specs need, one after another, and returns how
-// long they take to come up.
-func planClusters(specs []types.SpecReport) (time.Duration, error) {
-	var all time.Duration
+// printClusters prints the clusters that the specs need, one after another.
+func printClusters(specs []types.SpecReport) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "\nCLUSTER\tHOSTS AND MEMBERS\tMEMORY\tREADY AFTER ABOUT")
 	for _, name := range layoutsOf(specs) {
 		t, err := clusters.Find(name)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		all += kind.Estimate(t)
 		fmt.Fprintf(out, "%s\t%s\t%.1f GiB\t%.0f s\n", t.Name, hostsText(t), float64(t.MemoryBytes())/(1<<30), kind.Estimate(t).Seconds())
 	}
-	return all, out.Flush()
+	return out.Flush()
 }
 
-// selected asks Ginkgo for the specs that a filter selects, without running them.
-func selected(ctx context.Context, filter string) ([]types.SpecReport, error) {
+// listSpecs asks Ginkgo for the specs that a filter selects, without running them.
+func listSpecs(ctx context.Context, filter string) ([]types.SpecReport, error) {
 	dir, err := os.MkdirTemp("", "faultline-plan-")
 	if err != nil {
 		return nil, err

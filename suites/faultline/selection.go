@@ -25,17 +25,30 @@ const topologyKey = "topology:"
 // defaultTiers is what make chaos runs.
 const defaultTiers = "smoke,core"
 
-// selection reads GINKGO_LABEL_FILTER, FAULTLINE_TIERS and FAULTLINE_SHARD into one label
-// filter. A label that no spec can have is an error: it would select nothing, silently.
-func selection(ctx context.Context) (string, error) {
-	filter, err := labelFilter()
-	if err != nil {
-		return "", err
-	}
-	return shard(ctx, filter)
+// selected are the specs that a run has, sorted by layout, and the label filter for them.
+type selected struct {
+	filter string
+	specs  []types.SpecReport
 }
 
-// labelFilter is the selection before it is divided among machines.
+// selection is what GINKGO_LABEL_FILTER, FAULTLINE_TIERS, GINKGO_FOCUS and FAULTLINE_SHARD
+// select.
+func selection(ctx context.Context) (s selected, err error) {
+	if s.filter, err = labelFilter(); err != nil {
+		return s, err
+	}
+	part, err := shardFromEnv()
+	if err != nil {
+		return s, err
+	}
+	if s.specs, err = listSpecs(ctx, s.filter); err != nil {
+		return s, err
+	}
+	return part.of(s)
+}
+
+// labelFilter is the selection before it is divided among machines. A label that no spec can
+// have is an error: it would select nothing, silently.
 func labelFilter() (string, error) {
 	filter := os.Getenv("GINKGO_LABEL_FILTER")
 	if _, err := types.ParseLabelFilter(filter); err != nil {

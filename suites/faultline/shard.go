@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"regexp"
@@ -22,35 +21,47 @@ const shardVariable = "FAULTLINE_SHARD"
 
 var shardPattern = regexp.MustCompile(`^([1-9][0-9]?)/([1-9][0-9]?)$`)
 
-// shard narrows a filter to this machine's part of the run, where FAULTLINE_SHARD asks for
-// one. Experiments on the same layout stay together, since they share its cluster.
-func shard(ctx context.Context, filter string) (string, error) {
+// shard is a machine's part of a run; the zero value is all of it.
+type shard struct {
+	text        string
+	part, parts int
+}
+
+// shardFromEnv reads FAULTLINE_SHARD.
+func shardFromEnv() (shard, error) {
 	text := os.Getenv(shardVariable)
 	if text == "" {
-		return filter, nil
+		return shard{}, nil
 	}
 	m := shardPattern.FindStringSubmatch(text)
 	if m == nil {
-		return "", fmt.Errorf("%s=%q: want a part and how many there are, like 2/4", shardVariable, text)
+		return shard{}, fmt.Errorf("%s=%q: want a part and how many there are, like 2/4", shardVariable, text)
 	}
 	part, _ := strconv.Atoi(m[1])
 	parts, _ := strconv.Atoi(m[2])
 	if part > parts {
-		return "", fmt.Errorf("%s=%q: there is no part %d of %d", shardVariable, text, part, parts)
+		return shard{}, fmt.Errorf("%s=%q: there is no part %d of %d", shardVariable, text, part, parts)
 	}
-	specs, err := selected(ctx, filter)
+	return shard{text, part, parts}, nil
+}
+
+// of narrows a selection to the part. Experiments on the same layout stay together, since
+// they share its cluster.
+func (p shard) of(s selected) (selected, error) {
+	if p.parts == 0 {
+		return s, nil
+	}
+	layouts, err := divide(s.specs, p.parts)
 	if err != nil {
-		return "", err
+		return s, err
 	}
-	layouts, err := divide(specs, parts)
-	if err != nil {
-		return "", err
-	}
-	mine := layouts[part-1]
+	mine := layouts[p.part-1]
 	if len(mine) == 0 {
-		return "", fmt.Errorf("%s=%q: the specs have fewer layouts than that, so there is nothing left for this part", shardVariable, text)
+		return s, fmt.Errorf("%s=%q: the specs have fewer layouts than that, so there is nothing left for this part", shardVariable, p.text)
 	}
-	return fmt.Sprintf("(%s) && topology: containsAny {%s}", filter, strings.Join(mine, ", ")), nil
+	s.filter = fmt.Sprintf("(%s) && topology: containsAny {%s}", s.filter, strings.Join(mine, ", "))
+	s.specs = slices.DeleteFunc(slices.Clone(s.specs), func(r types.SpecReport) bool { return !slices.Contains(mine, labelled(r, topologyKey)) })
+	return s, nil
 }
 
 // divide gives each part layouts so that all take about as long: the longest first, each

@@ -42,12 +42,37 @@ func TestShardsTakeEveryLayoutOnce(t *testing.T) {
 func TestShardRefuses(t *testing.T) {
 	for text, want := range map[string]string{"2": "like 2/4", "0/3": "like 2/4", "a/b": "like 2/4", "4/3": "no part 4 of 3"} {
 		t.Setenv(shardVariable, text)
-		if _, err := shard(t.Context(), "sabotage"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := shardFromEnv(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
 	t.Setenv(shardVariable, "")
-	if filter, err := shard(t.Context(), "tier:core"); err != nil || filter != "tier:core" {
-		t.Errorf("without a shard: %q, %v", filter, err)
+	all, err := shardFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := all.of(selected{filter: "tier:core"}); err != nil || s.filter != "tier:core" {
+		t.Errorf("without a shard: %+v, %v", s, err)
+	}
+	t.Setenv(shardVariable, "3/3")
+	third, err := shardFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := third.of(selected{specs: on(map[string]int{"bare-etcd-3": 1, "bare-etcd-5": 1})}); err == nil {
+		t.Error("a part without anything to do was accepted")
+	}
+}
+
+func TestShardHasItsSpecsOnly(t *testing.T) {
+	specs := on(map[string]int{"three-host-stacked": 9, "bare-etcd-3": 2})
+	t.Setenv(shardVariable, "2/2")
+	second, err := shardFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := second.of(selected{"tier:core", specs})
+	if err != nil || len(s.specs) != 2 || labelled(s.specs[0], topologyKey) != "bare-etcd-3" || s.filter != "(tier:core) && topology: containsAny {bare-etcd-3}" {
+		t.Errorf("got %q with %d specs, %v", s.filter, len(s.specs), err)
 	}
 }

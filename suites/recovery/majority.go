@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -59,5 +58,5 @@ func force(ctx context.Context, d *Drill, survivor *clusters.Node) {
 // refusesToForce fails unless the runbook refuses, because nothing is lost.
 func refusesToForce(ctx context.Context, n *clusters.Node) error {
 	said, err := run(ctx, n, forceScript)
-	return Unless(err != nil && strings.Contains(err.Error()+said, "nothing was changed"), err)
+	return refused(said, err, "has a majority")
 }

@@ -4,7 +4,6 @@
 package recovery
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"faultline/clusters"
+	. "faultline/suites/drill"
 )
 
 var (
@@ -37,10 +37,13 @@ func run(ctx context.Context, n *clusters.Node, script string, args ...string) (
 	return string(out), err
 }
 
-// put writes a private file on a node.
-func put(ctx context.Context, n *clusters.Node, path string, content []byte) error {
-	_, err := n.ExecInput(ctx, bytes.NewReader(content), "sh", "-c", `umask 077 && cat > "$1"`, "sh", path)
-	return err
+// refused fails unless a runbook has refused, with a complaint, before it changed anything.
+func refused(said string, err error, complaint string) error {
+	if err == nil {
+		return fmt.Errorf("it did not refuse: %s", said)
+	}
+	text := err.Error() + said
+	return Unless(strings.Contains(text, complaint) && strings.Contains(text, "nothing was changed"), err)
 }
 
 // Where the runbooks' files are on a node, while they are there at all.
@@ -64,7 +67,7 @@ func takeBackup(ctx context.Context, master *clusters.Node) (b backup, err error
 	if b.key, b.recipient, err = keyPair(); err != nil {
 		return b, err
 	}
-	if err := put(ctx, master, recipientPath, b.recipient); err != nil {
+	if err := master.WriteFile(ctx, recipientPath, b.recipient); err != nil {
 		return b, err
 	}
 	said, err := run(ctx, master, backupScript, archivePath, recipientPath)
@@ -85,10 +88,10 @@ func takeBackup(ctx context.Context, master *clusters.Node) (b backup, err error
 // restore brings the archive and its key to a machine, runs the runbook there, and takes
 // both away again.
 func (b backup) restore(ctx context.Context, master *clusters.Node) (said string, err error) {
-	if err := put(ctx, master, archivePath, b.archive); err != nil {
+	if err := master.WriteFile(ctx, archivePath, b.archive); err != nil {
 		return "", err
 	}
-	if err := put(ctx, master, keyPath, b.key); err != nil {
+	if err := master.WriteFile(ctx, keyPath, b.key); err != nil {
 		return "", err
 	}
 	said, err = run(ctx, master, restoreScript, archivePath, keyPath)

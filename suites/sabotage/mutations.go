@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,20 +24,8 @@ const mutationTime = 2 * time.Minute
 
 // withFlag adds a flag to every instance of a component.
 func withFlag(component clusters.Component, flag string) Mutation {
-	return func(ctx context.Context, d *Drill) error {
-		for _, i := range d.Instances(component) {
-			before, err := i.Process(ctx)
-			if err != nil {
-				return err
-			}
-			err = copyManifest(ctx, i, i, func(pod *corev1.Pod) { addFlags(pod, flag) })
-			if err != nil {
-				return err
-			}
-			if err := awaitAnother(ctx, i, before); err != nil {
-				return err
-			}
-		}
+	return func(_ context.Context, d *Drill) error {
+		d.Inject(fault.SetFlag(flag, d.Instances(component)...).Losing(component))
 		return nil
 	}
 }
@@ -51,56 +39,45 @@ func withAnother(component clusters.Component) Mutation {
 	return func(ctx context.Context, d *Drill) error {
 		first := d.Instances(component)[0]
 		another := clusters.Instance{Component: component, Node: first.Node, Copy: spare}
-		err := copyManifest(ctx, first, another, func(pod *corev1.Pod) {
-			pod.Name = another.Name()
-			container := &pod.Spec.Containers[0]
-			container.Env = append(container.Env, corev1.EnvVar{Name: clusters.CopyVariable, Value: fmt.Sprint(spare)})
-			// Nobody asks it how it is: its port is another than the probes know.
-			container.Ports, container.LivenessProbe, container.ReadinessProbe, container.StartupProbe = nil, nil, nil, nil
-			addFlags(pod, "--leader-elect=false", fmt.Sprintf("--secure-port=%d", another.Port()))
-		})
+		pod, err := manifestOf(ctx, first)
 		if err != nil {
 			return err
 		}
-		return awaitAnother(ctx, another, clusters.Process{})
+		pod.Name = another.Name()
+		container := &pod.Spec.Containers[0]
+		container.Env = append(container.Env, corev1.EnvVar{Name: clusters.CopyVariable, Value: strconv.Itoa(spare)})
+		// Nobody asks it how it is: its port is another than the probes know.
+		container.Ports, container.LivenessProbe, container.ReadinessProbe, container.StartupProbe = nil, nil, nil, nil
+		// Of a flag that is given twice the last counts.
+		container.Command = append(container.Command, "--leader-elect=false", fmt.Sprintf("--secure-port=%d", another.Port()))
+		text, err := yaml.Marshal(pod)
+		if err != nil {
+			return err
+		}
+		if err := another.Node.WriteFile(ctx, another.Manifest(), text); err != nil {
+			return err
+		}
+		return awaitProcess(ctx, another)
 	}
 }
 
-// addFlags adds flags to a component's command. Of a flag that is given twice the last counts.
-func addFlags(pod *corev1.Pod, flags ...string) {
-	command := &pod.Spec.Containers[0].Command
-	*command = append(slices.Clone(*command), flags...)
-}
-
-// copyManifest writes a changed manifest of a static pod in its own place, or as that of
-// another. The kubelet reads the folder at any time, so the file is written elsewhere first.
-func copyManifest(ctx context.Context, from, to clusters.Instance, change func(*corev1.Pod)) error {
-	text, err := from.Node.Exec(ctx, "cat", from.Manifest())
+func manifestOf(ctx context.Context, i clusters.Instance) (*corev1.Pod, error) {
+	text, err := i.Node.Exec(ctx, "cat", i.Manifest())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pod := &corev1.Pod{}
 	if err := yaml.UnmarshalStrict(text, pod); err != nil {
-		return fmt.Errorf("manifest of %s: %w", from, err)
+		return nil, fmt.Errorf("manifest of %s: %w", i, err)
 	}
-	change(pod)
-	if text, err = yaml.Marshal(pod); err != nil {
-		return err
-	}
-	_, err = to.Node.Exec(ctx, "sh", "-c", `umask 077 && printf '%s' "$2" > /etc/kubernetes/mutated && mv /etc/kubernetes/mutated "$1"`,
-		"sh", to.Manifest(), string(text))
-	return err
+	return pod, nil
 }
 
-// awaitAnother waits until an instance runs as another process than before.
-func awaitAnother(ctx context.Context, i clusters.Instance, before clusters.Process) error {
+func awaitProcess(ctx context.Context, i clusters.Instance) error {
 	ctx, cancel := context.WithTimeout(ctx, mutationTime)
 	defer cancel()
-	return clusters.Await(ctx, 250*time.Millisecond, "the mutated "+i.String(), func(ctx context.Context) error {
-		p, err := i.Process(ctx)
-		if err == nil && p.PID == before.PID && p.StartTicks == before.StartTicks {
-			err = fmt.Errorf("PID %d still runs", p.PID)
-		}
+	return clusters.Await(ctx, 250*time.Millisecond, i.String()+" to run", func(ctx context.Context) error {
+		_, err := i.Process(ctx)
 		return err
 	})
 }
@@ -152,7 +129,7 @@ func encryptedSecrets(ctx context.Context, d *Drill) error {
 	_, _ = rand.Read(key[:]) // never fails
 	config := fmt.Sprintf(encryption, base64.StdEncoding.EncodeToString(key[:]))
 	for _, n := range d.With(clusters.ControlPlane) {
-		if _, err := n.ExecInput(ctx, strings.NewReader(config), "sh", "-c", `umask 077 && cat > "$1"`, "sh", path); err != nil {
+		if err := n.WriteFile(ctx, path, []byte(config)); err != nil {
 			return err
 		}
 	}

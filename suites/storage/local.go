@@ -44,19 +44,7 @@ var members = metav1.ListOptions{LabelSelector: clusters.AppLabel + "=" + cluste
 
 // membersReady fails unless so many members are ready.
 func membersReady(want int) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := c.CoreV1().Pods(clusters.LocalVolumes.Namespace()).List(ctx, members)
-		if err != nil {
-			return err
-		}
-		ready := 0
-		for _, p := range list.Items {
-			if p.DeletionTimestamp == nil && clusters.PodReady(&p) {
-				ready++
-			}
-		}
-		return Unless(ready == want, fmt.Errorf("%d are ready", ready))
-	}
+	return PodsReady(clusters.LocalVolumes.Namespace(), members, want)
 }
 
 // membersAreBound fails when a member of a lost node runs elsewhere: the others are as many

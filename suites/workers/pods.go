@@ -29,6 +29,7 @@ const (
 var (
 	allReady     = ReplicasReady(replicas)
 	noPodTooMany = ReplicasExist(replicas)
+	somePending  = SomePodWaits(Namespace, OfDeployment)
 	bareIsGone   = PodGone(bare)
 )
 
@@ -85,7 +86,7 @@ func webIsSpread(ctx context.Context, c kubernetes.Interface) error {
 	}
 	nodes := map[string]bool{}
 	for _, p := range list.Items {
-		if p.DeletionTimestamp != nil || !podReady(p.Status.Conditions) {
+		if p.DeletionTimestamp != nil || !clusters.PodReady(&p) {
 			return fmt.Errorf("pod %s is not ready", p.Name)
 		}
 		nodes[p.Spec.NodeName] = true
@@ -115,7 +116,7 @@ func runsWithout(n *clusters.Node) Request {
 			return err
 		}
 		return Unless(slices.ContainsFunc(list.Items, func(p corev1.Pod) bool {
-			return p.Spec.NodeName != n.Name && podReady(p.Status.Conditions)
+			return p.Spec.NodeName != n.Name && clusters.PodReady(&p)
 		}), fmt.Errorf("there are %d pods", len(list.Items)))
 	}
 }
@@ -159,7 +160,7 @@ func noneReady(n *clusters.Node) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		pods, err := on(ctx, c, n)
 		for _, p := range pods {
-			if err == nil && podReady(p.Status.Conditions) {
+			if err == nil && clusters.PodReady(&p) {
 				err = fmt.Errorf("pod %s is called ready", p.Name)
 			}
 		}
@@ -179,29 +180,12 @@ func stillReady(n *clusters.Node) Request {
 		}
 		pods, err := on(ctx, c, n)
 		for _, p := range pods {
-			if err == nil && !podReady(p.Status.Conditions) {
+			if err == nil && !clusters.PodReady(&p) {
 				err = fmt.Errorf("pod %s is not ready", p.Name)
 			}
 		}
 		return err
 	}
-}
-
-func podReady(conditions []corev1.PodCondition) bool {
-	return slices.ContainsFunc(conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-func somePending(ctx context.Context, c kubernetes.Interface) error {
-	list, err := c.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(list.Items, func(p corev1.Pod) bool { return p.Spec.NodeName == "" }) {
-		return fmt.Errorf("all of %d pods have a node", len(list.Items))
-	}
-	return nil
 }
 
 // bareIsDeleted fails unless the bare pod is marked for deletion, and still there.

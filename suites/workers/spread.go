@@ -3,7 +3,6 @@ package workers
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -93,26 +92,11 @@ func hostOf(d *Drill, node string) string {
 
 // readyOf fails unless so many replicas of one kind are ready.
 func readyOf(app string, want int) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := c.CoreV1().Pods(clusters.SpreadReplicas.Namespace()).List(ctx, of(app))
-		if err != nil {
-			return err
-		}
-		ready := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !podReady(p.Status.Conditions) })
-		return Unless(len(ready) == want, fmt.Errorf("%d are ready", len(ready)))
-	}
+	return PodsReady(clusters.SpreadReplicas.Namespace(), of(app), want)
 }
 
 // waits fails unless a replica of a kind has no node.
-func waits(app string) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := c.CoreV1().Pods(clusters.SpreadReplicas.Namespace()).List(ctx, of(app))
-		if err != nil {
-			return err
-		}
-		return Unless(slices.ContainsFunc(list.Items, func(p corev1.Pod) bool { return p.Spec.NodeName == "" }), fmt.Errorf("all of %d have a node", len(list.Items)))
-	}
-}
+func waits(app string) Request { return SomePodWaits(clusters.SpreadReplicas.Namespace(), of(app)) }
 
 // createPreferred makes three replicas, with the drills' container.
 func createPreferred(ctx context.Context, c kubernetes.Interface) error {
@@ -155,7 +139,7 @@ func onHosts(d *Drill, want int) Request {
 		}
 		ready, hosts := 0, map[string]bool{}
 		for _, p := range list.Items {
-			if p.DeletionTimestamp == nil && podReady(p.Status.Conditions) {
+			if p.DeletionTimestamp == nil && clusters.PodReady(&p) {
 				ready++
 				hosts[hostOf(d, p.Spec.NodeName)] = true
 			}
