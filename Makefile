@@ -9,7 +9,7 @@ FAULTLINE := go run ./suites/faultline
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Packages whose tests start containers. They share the engine, so one at a time.
-LIVE_PACKAGES := ./clusters/engine/... ./clusters/images/... ./clusters/kind/... ./fault/...
+LIVE_PACKAGES := ./clusters/engine/... ./clusters/images/... ./clusters/kind/... ./fault/... ./suites/faultline
 
 .PHONY: help
 help: ## Show this list

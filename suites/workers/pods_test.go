@@ -55,6 +55,13 @@ func TestConditions(t *testing.T) {
 		now := metav1.Now()
 		p.DeletionTimestamp, p.Finalizers = &now, []string{"test/kept"}
 	}
+	restarted := func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }
+	web := func(p *corev1.Pod) { p.Namespace, p.Labels = "faultline-workload", map[string]string{"app": "web"} }
+	of := func(app string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Namespace, p.Labels = clusters.SpreadReplicas.Namespace(), map[string]string{clusters.AppLabel: app}
+		}
+	}
 	tests := []struct {
 		name    string
 		holds   drill.Request
@@ -82,6 +89,22 @@ func TestConditions(t *testing.T) {
 		{"bare and gone, not deleted", bareIsDeleted, nil, false},
 		{"bare and gone", bareIsGone, nil, true},
 		{"bare and there", bareIsGone, []runtime.Object{pod(bare, "n1")}, false},
+		{"bare and restarted", wasRestarted, []runtime.Object{pod(bare, "n1", restarted)}, true},
+		{"bare and not restarted", wasRestarted, []runtime.Object{pod(bare, "n1")}, false},
+		{"runs elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n2")}, true},
+		{"is not ready elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n1"), pod("b", "n2", notReady)}, false},
+		{"the service is spread", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n2", web)}, true},
+		{"the service is on one node", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n1", web)}, false},
+		{"the service is not ready", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n2", web, notReady)}, false},
+		{"nobody given up", atMostGivenUp(0), []runtime.Object{node(corev1.ConditionUnknown)}, true},
+		{"one given up", atMostGivenUp(0), []runtime.Object{node(corev1.ConditionUnknown, unreachable)}, false},
+		{"one given up of one allowed", atMostGivenUp(1), []runtime.Object{node(corev1.ConditionUnknown, unreachable)}, true},
+		{"two ready by host", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"))}, true},
+		{"one of them is not", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), notReady)}, false},
+		{"one of them is deleted", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), deleted)}, false},
+		{"others are ready", readyOf(clusters.ByHost, 1), []runtime.Object{pod("a", "n1", of("by-node"))}, false},
+		{"one waits", waits(clusters.ByHost), []runtime.Object{pod("a", "", of("by-host"))}, true},
+		{"another one waits", waits(clusters.ByHost), []runtime.Object{pod("a", "", of("by-node"))}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
