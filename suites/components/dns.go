@@ -82,6 +82,8 @@ func NobodyRemembersAName(d *Drill) {
 
 	d.Then(fault.Kill(servers...).Losing(clusters.CoreDNS))
 	Expect(d).To(Lose(probe.Resolve).Within(d.Timing.Noticed()))
+	// Until it has been restarted, it answers nobody anyway.
+	d.Hold(d.Timing.StaticPodRestart().Upper)
 
 	d.Undo()
 	Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn()))
