@@ -75,8 +75,7 @@ var _ = Describe("One name with the addresses of three masters, and no load bala
 // NoBalancerIsMissed is the experiment of LB-07; sabotage runs use it too.
 func NoBalancerIsMissed(d *Drill) {
 	GinkgoHelper()
-	first := d.With(clusters.Balancer)[0]
-	d.Inject(fault.PowerOff(first))
+	d.Inject(fault.PowerOff(d.AddressHolder()))
 	Expect(d).To(Pause(probe.Write).Within(d.Timing.AddressMoves()))
 	Expect(d).To(KeepServing(probe.CachedRead))
 

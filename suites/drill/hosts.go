@@ -30,6 +30,17 @@ func withRole(nodes []*clusters.Node, role clusters.Role) []*clusters.Node {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n *clusters.Node) bool { return n.Role != role })
 }
 
+// AddressHolder is the balancer that has the shared address now. Nobody is preferred, so it
+// may be any; without one the experiment cannot be done.
+func (d *Drill) AddressHolder() *clusters.Node {
+	holders, err := d.AddressHolders(d.ctx)
+	if err == nil && len(holders) != 1 {
+		err = fmt.Errorf("%d load balancers have it", len(holders))
+	}
+	d.require(err, "nobody to take the shared address from")
+	return holders[0]
+}
+
 // readyNodes reads every node's Ready condition, through whichever API server answers.
 func (d *Drill) readyNodes(ctx context.Context) (ready map[string]bool, err error) {
 	for _, e := range d.APIServers() {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,9 +97,12 @@ func followers(d *Drill) (one, other []*clusters.Node) {
 	return []*clusters.Node{rest[0].Node}, []*clusters.Node{rest[1].Node}
 }
 
-// secondBalancer is one of two load balancers, and all that is behind it.
-func secondBalancer(d *Drill) (balancer, masters []*clusters.Node) {
-	return d.With(clusters.Balancer)[1:], d.With(clusters.ControlPlane)
+// idleBalancer is the load balancer that does not have the shared address, and all that is
+// behind it.
+func idleBalancer(d *Drill) (balancer, masters []*clusters.Node) {
+	holder := d.AddressHolder()
+	idle := slices.DeleteFunc(d.With(clusters.Balancer), func(n *clusters.Node) bool { return n == holder })
+	return idle, d.With(clusters.ControlPlane)
 }
 
 // silent stops the kubelet of a node, by its number among those of a role.
