@@ -15,7 +15,8 @@ import (
 	"faultline/suites/rundir"
 )
 
-// chosen are the topologies that have specs: one cluster of them is up at a time.
+// chosen are the topologies that a machine has to manage, one cluster at a time. A larger one
+// is refused when it is its turn, where the machine cannot.
 var chosen = []clusters.Topology{clusters.SingleHostMinimal(), clusters.ThreeHostStacked()}
 
 // requirements is what the largest chosen topology needs.
