@@ -94,6 +94,32 @@ func AllNodesReady(ctx context.Context, c kubernetes.Interface) error {
 	return err
 }
 
+// AllNodesConnected fails unless the API calls every node ready and each has renewed its lease
+// since an instant, by the clock that all nodes share. A restored store calls nodes ready
+// because they were when it was saved.
+func AllNodesConnected(since time.Time) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		ready, err := nodeReadiness(ctx, c)
+		if err != nil {
+			return err
+		}
+		leases, err := c.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		renewed := map[string]bool{}
+		for _, l := range leases.Items {
+			renewed[l.Name] = l.Spec.RenewTime != nil && l.Spec.RenewTime.After(since)
+		}
+		for name, is := range ready {
+			if !is || !renewed[name] {
+				return fmt.Errorf("node %s has not connected again: ready %v, lease renewed %v", name, is, renewed[name])
+			}
+		}
+		return nil
+	}
+}
+
 // ReadyNodes counts the nodes that the API calls ready: the cluster's capacity.
 func (d *Drill) ReadyNodes() int {
 	ginkgo.GinkgoHelper()

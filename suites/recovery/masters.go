@@ -71,7 +71,7 @@ func RestoreTheMaster(ctx context.Context, d *Drill) {
 	Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
 
 	// Nobody joins again: workers know the authority, which is in the backup.
-	Expect(d.BecomesTrue("every node is called ready", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(began))).To(Succeed())
 	Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
 	Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
 	Expect(d.BecomesTrue("what was created before the backup is there", d.Timing.Noticed(), exists(kept, true))).To(Succeed())

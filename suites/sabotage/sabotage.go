@@ -69,7 +69,7 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 		mutant("nobody looks after nodes", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-node-lifecycle-controller"),
 			plain(workers.AWorkerIsReplaced), "lost true, ready true", "NODE"),
 		mutant("nobody evicts pods", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-node-lifecycle-controller"),
-			workers.ALoneReplicaIsMissed, "it had not resumed", "WORK"),
+			workers.ALoneReplicaIsMissed, "the lone replica runs elsewhere", "WORK"),
 		mutant("secrets are encrypted before they are stored", "single-master", encryptedSecrets,
 			recovery.SecretsAreOnTheDisk, "whoever has the disk can read it", "SEC"),
 		mutant("a kubelet carries out no change", "three-host-stacked", silent(1, clusters.ControlPlane),
@@ -77,7 +77,7 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
 			plain(leadership.OneOfEachActs), "only the leading kube-scheduler acts", "LEAD", "SPLIT"),
 		mutant("a worker does not connect again", "single-master", silent(1, clusters.Worker),
-			recovery.RestoreTheMaster, "is not ready", "DR"),
+			recovery.RestoreTheMaster, "every node has connected again", "DR"),
 		mutant("the hosts of two followers do not reach each other", "three-host-stacked", cut(followers),
 			func(_ context.Context, d *Drill) { hosts.SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host) }, "it had not resumed", "TOPO"),
 	)

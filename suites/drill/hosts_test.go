@@ -1,0 +1,47 @@
+package drill
+
+import (
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+func TestAllNodesConnectedWantsALeaseRenewedSince(t *testing.T) {
+	lost := time.Now()
+	for name, test := range map[string]struct {
+		objects []runtime.Object
+		want    bool
+	}{
+		"a node that renewed its lease since":     {[]runtime.Object{node(corev1.ConditionTrue), lease(lost.Add(time.Second))}, true},
+		"a node that is ready by saved state":     {[]runtime.Object{node(corev1.ConditionTrue), lease(lost.Add(-time.Second))}, false},
+		"a node without a lease":                  {[]runtime.Object{node(corev1.ConditionTrue)}, false},
+		"a node that renews its lease, not ready": {[]runtime.Object{node(corev1.ConditionFalse), lease(lost.Add(time.Second))}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := AllNodesConnected(lost)(t.Context(), fake.NewClientset(test.objects...))
+			if (err == nil) != test.want {
+				t.Errorf("connected: %v (%v), want %v", err == nil, err, test.want)
+			}
+		})
+	}
+}
+
+func node(ready corev1.ConditionStatus) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "worker"},
+		Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}},
+	}
+}
+
+func lease(renewed time.Time) *coordinationv1.Lease {
+	at := metav1.NewMicroTime(renewed)
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Name: "worker", Namespace: corev1.NamespaceNodeLease},
+		Spec:       coordinationv1.LeaseSpec{RenewTime: &at},
+	}
+}
