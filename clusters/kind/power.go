@@ -38,8 +38,12 @@ names=$("$1" ps -a --format '{{.Names}}')
 echo "$names" | grep -qxF "$2" || exit 0
 `
 
-// powerOn does nothing to a node that is on.
-const powerOn = unlessGone + `[ "$("$1" inspect --format '{{.State.Running}}' "$2")" = false ] || exit 0
+// powerOn does nothing to a node that is on. One at a time: who asks while another is about to
+// start the node would take the network away from it afterwards. The lock is on the
+// engine's own program, because that is there and stays.
+const powerOn = unlessGone + `exec 9< "$(command -v "$1")"
+flock 9
+[ "$("$1" inspect --format '{{.State.Running}}' "$2")" = false ] || exit 0
 "$1" network disconnect --force "$3" "$2" || true
 "$1" network connect --ip "$4" ${5:+--alias "$5"} "$3" "$2"
 "$1" start "$2"
