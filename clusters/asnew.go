@@ -54,6 +54,46 @@ func (c *Cluster) CheckAsNew(ctx context.Context) error {
 	return now.compare(c.remembered)
 }
 
+// AwaitNodesAsNew waits until the cluster's shape, the contents of its etcd's members and
+// every node are as they were when it was remembered. It leaves out the objects of the API,
+// which others change in a cluster that they use.
+func (c *Cluster) AwaitNodesAsNew(ctx context.Context) error {
+	return Await(ctx, time.Second, "a cluster as before", func(ctx context.Context) error {
+		if err := c.CheckShape(ctx); err != nil {
+			return err
+		}
+		if err := c.AwaitEqualHashes(ctx); err != nil {
+			return err
+		}
+		now, err := c.look(ctx)
+		if err != nil {
+			return err
+		}
+		return now.compareNodes(c.remembered)
+	})
+}
+
+// ChangedObjects lists the lasting objects of the API that came (+) or went (-) since the
+// cluster was remembered, by whomever.
+func (c *Cluster) ChangedObjects(ctx context.Context) ([]string, error) {
+	now, err := c.objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	changed := []string{}
+	for _, o := range now {
+		if _, found := slices.BinarySearch(c.remembered.objects, o); !found {
+			changed = append(changed, "+ "+o)
+		}
+	}
+	for _, o := range c.remembered.objects {
+		if _, found := slices.BinarySearch(now, o); !found {
+			changed = append(changed, "- "+o)
+		}
+	}
+	return changed, nil
+}
+
 func (c *Cluster) look(ctx context.Context) (*traces, error) {
 	t := &traces{nodes: map[string][]string{}}
 	machines := c.machines()
@@ -82,12 +122,19 @@ func (c *Cluster) look(ctx context.Context) (*traces, error) {
 
 // compare names the first thing that differs.
 func (t *traces) compare(before *traces) error {
+	if err := t.compareNodes(before); err != nil {
+		return err
+	}
+	return differ("the API", before.objects, t.objects)
+}
+
+func (t *traces) compareNodes(before *traces) error {
 	for node, now := range t.nodes {
 		if err := differ("node "+node, before.nodes[node], now); err != nil {
 			return err
 		}
 	}
-	return differ("the API", before.objects, t.objects)
+	return nil
 }
 
 // differ compares two sorted lists.
@@ -106,11 +153,11 @@ func differ(where string, before, now []string) error {
 }
 
 // tracesScript prints what faults work with: packet rules other than those that
-// kube-proxy, the kubelet, the pod network and the engine keep changing; queues;
+// kube-proxy, the kubelet, pod networks and the engine keep changing; queues;
 // mounts other than those of pods; stopped or added units of ours; armed faults; manifests
 // and settings of services.
 const tracesScript = `for table in filter mangle raw; do
-  iptables -t "$table" -S 2>/dev/null | grep -v 'KUBE-\|CNI-\|DOCKER\|PODNET' | sed "s/^/rule in $table: /"
+  iptables -t "$table" -S 2>/dev/null | grep -v 'KUBE-\|CNI-\|DOCKER\|PODNET\|cali[-:]\|CILIUM\|FLANNEL' | sed "s/^/rule in $table: /"
 done
 tc qdisc show dev eth0 2>/dev/null | sed 's/^/queue: /; s/ refcnt [0-9]*//'
 findmnt -rno TARGET,FSTYPE | grep -v '^/var/lib/kubelet/\|^/run/containerd/\|^/var/lib/containerd/\|^/run/netns\|^/run/user\|^/run/credentials\|^/proc/\|^/var/lib/docker' | sed 's/^/mount: /'

@@ -40,6 +40,11 @@ type Cluster struct {
 	Endpoint string
 	// Kubeconfig is the path of the cluster's own kubeconfig; none without Kubernetes.
 	Kubeconfig string
+	// HostLabel is the node label that names a node's host; empty where nodes bear none.
+	HostLabel string
+	// EtcdFiles is what clients of etcd show and trust; nil: what kubeadm leaves on the
+	// nodes that have etcd.
+	EtcdFiles *EtcdFiles
 	// Versions of what runs, for the report.
 	Kubernetes, Etcd string
 
@@ -134,9 +139,12 @@ func (c *Cluster) Connect(shell Shell) error {
 	if err != nil {
 		return fmt.Errorf("read the cluster's kubeconfig: %w", err)
 	}
-	c.config = config
+	c.Authorize(config)
 	return nil
 }
+
+// Authorize gives the cluster's clients an administrator's credentials.
+func (c *Cluster) Authorize(config *rest.Config) { c.config = config }
 
 // Exec runs a command on the node and returns its standard output; the error
 // carries the command and its standard error.

@@ -6,9 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -45,6 +43,12 @@ type EtcdMember struct {
 	Errors   []string
 }
 
+// EtcdFiles are paths of PEM files on a node.
+type EtcdFiles struct {
+	Node                 string
+	CA, Certificate, Key string
+}
+
 // EtcdClient returns a client that talks to this member only. The cluster closes it.
 func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Client, error) {
 	c.etcd.mu.Lock()
@@ -52,12 +56,12 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 	if client, ok := c.etcd.clients[member.Unique()]; ok {
 		return client, nil
 	}
-	config, err := c.etcd.tlsOf(ctx, member.Node)
+	config, err := c.etcdTLS(ctx, member.Node)
 	if err != nil {
 		return nil, err
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints:   []string{"https://" + net.JoinHostPort(member.Node.Address, strconv.Itoa(member.Port()))},
+		Endpoints:   []string{member.clientURL()},
 		DialTimeout: 2 * time.Second,
 		TLS:         config,
 		Logger:      zap.NewNop(),
@@ -73,29 +77,40 @@ func (c *Cluster) EtcdClient(ctx context.Context, member Instance) (*clientv3.Cl
 	return client, nil
 }
 
-// tlsOf is what clients of a node's etcd show and trust, read from the node on first use.
-func (a *etcdAccess) tlsOf(ctx context.Context, n *Node) (*tls.Config, error) {
-	if config, ok := a.tls[n.Role]; ok {
+// clientURL is where clients of a member of etcd reach it.
+func (i Instance) clientURL() string { return "https://" + i.endpoint().Address }
+
+// etcdTLS is what clients of a node's etcd show and trust, read from the node on first use.
+func (c *Cluster) etcdTLS(ctx context.Context, n *Node) (*tls.Config, error) {
+	role := n.Role
+	if config, ok := c.etcd.tls[role]; ok {
 		return config, nil
 	}
-	config, err := etcdTLS(ctx, n)
+	files := &EtcdFiles{n.Name, "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/apiserver-etcd-client.crt", "/etc/kubernetes/pki/apiserver-etcd-client.key"}
+	if c.EtcdFiles != nil {
+		files = c.EtcdFiles
+		var err error
+		if n, err = c.Node(files.Node); err != nil {
+			return nil, err
+		}
+	}
+	config, err := files.read(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	if a.tls == nil {
-		a.tls = map[Role]*tls.Config{}
+	if c.etcd.tls == nil {
+		c.etcd.tls = map[Role]*tls.Config{}
 	}
-	a.tls[n.Role] = config
+	c.etcd.tls[role] = config
 	return config, nil
 }
 
-// etcdTLS borrows the API server's client certificate from a node, where a control
-// plane or an etcd of its own has it. It stays in memory.
-func etcdTLS(ctx context.Context, n *Node) (*tls.Config, error) {
-	read := func(path string) ([]byte, error) { return n.Exec(ctx, "cat", "/etc/kubernetes/pki/"+path) }
-	ca, errCA := read("etcd/ca.crt")
-	cert, errCert := read("apiserver-etcd-client.crt")
-	key, errKey := read("apiserver-etcd-client.key")
+// read borrows the API server's client certificate from a node, where a control plane or an
+// etcd of its own has it. It stays in memory.
+func (f *EtcdFiles) read(ctx context.Context, n *Node) (*tls.Config, error) {
+	ca, errCA := n.Exec(ctx, "cat", f.CA)
+	cert, errCert := n.Exec(ctx, "cat", f.Certificate)
+	key, errKey := n.Exec(ctx, "cat", f.Key)
 	if err := errors.Join(errCA, errCert, errKey); err != nil {
 		return nil, fmt.Errorf("read etcd's client certificate on %s: %w", n.Name, err)
 	}
@@ -194,20 +209,20 @@ func (c *Cluster) checkMembers(ctx context.Context, members Instances) error {
 	if err != nil {
 		return fmt.Errorf("list etcd's members: %w", err)
 	}
-	var names, want []string
+	var have, want []string
 	for _, m := range list.Members {
 		if m.IsLearner || len(m.ClientURLs) == 0 {
 			return fmt.Errorf("etcd member %q is not a started voter", m.Name)
 		}
-		names = append(names, m.Name)
+		have = append(have, m.ClientURLs[0])
 	}
 	for _, m := range members {
-		want = append(want, m.Unique())
+		want = append(want, m.clientURL())
 	}
-	slices.Sort(names)
+	slices.Sort(have)
 	slices.Sort(want)
-	if !slices.Equal(names, want) {
-		return fmt.Errorf("etcd's members are %v, want %v", names, want)
+	if !slices.Equal(have, want) {
+		return fmt.Errorf("etcd's members answer at %v, want %v", have, want)
 	}
 	return c.checkAgreement(ctx, members)
 }

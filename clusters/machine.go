@@ -28,5 +28,14 @@ func LocalShell(ctx context.Context, _ string, stdin io.Reader, argv ...string) 
 	return stdout.Bytes(), nil
 }
 
+// Quote is a command as a line for a shell.
+func Quote(argv []string) string {
+	words := make([]string, len(argv))
+	for n, a := range argv {
+		words[n] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	return strings.Join(words, " ")
+}
+
 // allCores is the set of all cores of this machine.
 func allCores() string { return fmt.Sprintf("0-%d", runtime.NumCPU()-1) }

@@ -103,14 +103,14 @@ func (c *Cluster) checkNodes(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, checkNode(n, seen))
+		errs = append(errs, c.checkNode(n, seen))
 	}
 	return errors.Join(errs...)
 }
 
-func checkNode(n *Node, seen corev1.Node) error {
-	if host := seen.Labels[HostLabel]; host != n.Host {
-		return fmt.Errorf("node %s has the label %s=%q, want %q", n.Name, HostLabel, host, n.Host)
+func (c *Cluster) checkNode(n *Node, seen corev1.Node) error {
+	if host := seen.Labels[c.HostLabel]; c.HostLabel != "" && host != n.Host {
+		return fmt.Errorf("node %s has the label %s=%q, want %q", n.Name, c.HostLabel, host, n.Host)
 	}
 	_, master := seen.Labels["node-role.kubernetes.io/control-plane"]
 	if master != (n.Role == ControlPlane) {
@@ -221,8 +221,8 @@ func findProcesses(ps string, component Component) []process {
 // that is not in force would make every bound wrong.
 func (c *Cluster) checkSettings(i Instance, args []string) error {
 	profile := c.Timing.Profile
-	if i.Component != ControllerManager || profile.Name == DocumentedProfile().Name {
-		return nil
+	if i.Component != ControllerManager || profile.NodeMonitorGracePeriod == DocumentedProfile().NodeMonitorGracePeriod {
+		return nil // the default need not be said
 	}
 	want := "--node-monitor-grace-period=" + profile.NodeMonitorGracePeriod.String()
 	if !slices.Contains(args, want) {
@@ -283,7 +283,7 @@ func (c *Cluster) checkEndpoints(ctx context.Context) error {
 	return nil
 }
 
-// checkSystemPods proves that every pod of kube-system is ready. Of a static pod only
+// checkSystemPods proves that every pod of kube-system is ready, or has done its work. Of a static pod only
 // the mirror has to exist: other checks ask the component itself, and the
 // kubelet's opinion is late by its probe's initial delay or period, 10 s.
 func (c *Cluster) checkSystemPods(ctx context.Context) error {
@@ -297,6 +297,9 @@ func (c *Cluster) checkSystemPods(ctx context.Context) error {
 	}
 	for _, p := range pods.Items {
 		_, static := p.Annotations[corev1.MirrorPodAnnotationKey]
+		if p.Status.Phase == corev1.PodSucceeded {
+			continue
+		}
 		if p.Status.Phase != corev1.PodRunning || !static && !PodReady(&p) {
 			return fmt.Errorf("pod kube-system/%s on %s is not ready (%s)", p.Name, p.Spec.NodeName, p.Status.Phase)
 		}

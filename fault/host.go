@@ -178,15 +178,6 @@ func onThisMachine(id string, undo []string) func(ttl time.Duration) [][]string 
 // seconds is a time as sleep and timeout take it.
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
 
-// quoted is a command as a word for a shell.
-func quoted(argv []string) string {
-	words := make([]string, len(argv))
-	for n, a := range argv {
-		words[n] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-	}
-	return strings.Join(words, " ")
-}
-
 // armMachine is the timer of this machine: $1 is the fault's ID, $2 the TTL in
 // seconds, the rest the undo. The session of its own keeps it out of the reach of
 // a terminal's Ctrl-C.

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"time"
+
+	"faultline/clusters"
 )
 
 // A node keeps one directory for an armed fault, stateDir/<id>. It holds what the
@@ -55,7 +57,7 @@ systemd-run --quiet --collect --unit="$unit" --description="$unit" --on-active="
 // coded is a command such that it passes systemd unharmed. After a daemon-reload, of which
 // some faults and many installers make use, systemd 252 reads newlines, dollars, quotes
 // and semicolons of a command back wrong.
-func coded(argv []string) string { return base64.StdEncoding.EncodeToString([]byte(quoted(argv))) }
+func coded(argv []string) string { return base64.StdEncoding.EncodeToString([]byte(clusters.Quote(argv))) }
 
 // armCommands arm the undo of an effect, on its node or as the effect wants it.
 func (e effect) armCommands(ttl time.Duration) [][]string {

@@ -40,7 +40,7 @@ func newBoot(o Options, provider *cluster.Provider) *boot {
 		Options: o, name: name, dir: filepath.Join(o.Dir, name), provider: provider,
 		authorities: map[string]*authority{},
 		cluster: &clusters.Cluster{
-			Name: name, Run: o.Run, Topology: o.Topology, Timing: o.Timing,
+			Name: name, Run: o.Run, Topology: o.Topology, Timing: o.Timing, HostLabel: clusters.HostLabel,
 			Kubernetes: o.Images.KubernetesVersion, Etcd: o.Images.EtcdVersion,
 		},
 	}
