@@ -15,7 +15,6 @@ import (
 	"github.com/onsi/gomega"
 
 	"faultline/clusters"
-	"faultline/fault"
 	"faultline/reports/record"
 	"faultline/suites/probe"
 )
@@ -207,7 +206,7 @@ func (d *Drill) describe() {
 	}
 	e := &d.experiment
 	for _, i := range d.injections {
-		e.Faults = append(e.Faults, d.faultOf(i))
+		e.Faults = append(e.Faults, probe.FaultRecord(i, d.clock))
 	}
 	e.Loses = d.losses()
 	for _, t := range d.probes.Timelines() {
@@ -234,22 +233,4 @@ func (d *Drill) save() {
 	})
 	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "save the experiment")
 	bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, d.experiment.Verdict, d.experiment.Seconds, d.experiment.Name)
-}
-
-// faultOf is an injection as the record knows it.
-func (d *Drill) faultOf(i *fault.Injection) record.Fault {
-	at := i.Instants()
-	instants := map[string]float64{}
-	for state, instant := range map[fault.State]time.Time{
-		fault.Planned: at.Planned, fault.Armed: at.Armed, fault.Injected: at.Injecting,
-		fault.Landed: at.Landed, fault.Undone: at.Undone, fault.Healed: at.Healed,
-	} {
-		if !instant.IsZero() {
-			instants[string(state)] = d.clock.At(instant).Seconds()
-		}
-	}
-	return record.Fault{
-		ID: i.ID, Name: i.Fault.String(), Kind: string(i.Fault.Kind), Node: strings.Join(i.Fault.Nodes(), ", "),
-		Target: strings.Join(i.Fault.Targets(), ", "), State: string(i.State()), Proof: i.Proof(), Instants: instants,
-	}
 }

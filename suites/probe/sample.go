@@ -77,5 +77,8 @@ func (c Clock) Now() time.Duration { return time.Since(c.epoch) }
 // At is the offset of an instant that carries a monotonic reading.
 func (c Clock) At(t time.Time) time.Duration { return t.Sub(c.epoch) }
 
+// From is a clock that starts at an offset of this one.
+func (c Clock) From(at time.Duration) Clock { return Clock{epoch: c.Time(at)} }
+
 // Time is the instant of an offset.
 func (c Clock) Time(at time.Duration) time.Time { return c.epoch.Add(at) }

@@ -47,6 +47,9 @@ type Options struct {
 	Namespace string
 	// Workload is probed where it was deployed.
 	Workload *Deployed
+	// Unprivileged leaves the cluster's rules of priority and fairness as they are. Else the
+	// probes are exempt from them, lest they hinder each other.
+	Unprivileged bool
 	// Lie makes every sample a success: for sabotage runs, which show that a
 	// suite does not believe its probes blindly.
 	Lie bool

@@ -38,13 +38,13 @@ func Namespaces() []string {
 // furnish creates what the probes ask for. What exists already is kept.
 func (s *Set) furnish(ctx context.Context, client kubernetes.Interface) error {
 	ns := s.opts.Namespace
-	steps := []struct {
+	type step struct {
 		what   string
 		create func(context.Context) error
-	}{
+	}
+	steps := []step{
 		{"namespace " + ns, createNamespace(client, ns)},
 		{"namespace " + ledgerNamespace(ns), createNamespace(client, ledgerNamespace(ns))},
-		{"the flow schema", createFlowSchema(client)},
 		{"the service account", func(ctx context.Context) error {
 			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: serviceAccount}}
 			_, err := client.CoreV1().ServiceAccounts(ns).Create(ctx, account, metav1.CreateOptions{})
@@ -58,6 +58,9 @@ func (s *Set) furnish(ctx context.Context, client kubernetes.Interface) error {
 			_, err := client.AppsV1().Deployments(ns).Create(ctx, emptyDeployment(s.ledger.id), metav1.CreateOptions{})
 			return err
 		}},
+	}
+	if !s.opts.Unprivileged {
+		steps = append(steps, step{"the flow schema", createFlowSchema(client)})
 	}
 	for _, step := range steps {
 		err := clusters.Await(ctx, setupPause, "the creation of "+step.what, func(ctx context.Context) error {

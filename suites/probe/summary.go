@@ -23,9 +23,9 @@ func (t *Timeline) Record(w Window) record.Probe {
 		Interval:   t.interval.Seconds(),
 		Samples:    len(samples),
 		Spans:      spans(samples, w),
-		Before:     t.latencies(w.Start, w.Injected),
-		During:     t.latencies(w.Injected, w.Undone),
-		After:      t.latencies(w.Undone, w.End),
+		Before:     t.Latencies(w.Start, w.Injected),
+		During:     t.Latencies(w.Injected, w.Undone),
+		After:      t.Latencies(w.Undone, w.End),
 		MaxGap:     t.MaxGap(w.Start, w.End).Seconds(),
 		LongestOut: t.LongestOutage(w.Start, w.End).Seconds(),
 	}
@@ -59,7 +59,8 @@ func spans(samples []Sample, w Window) []record.Span {
 	return merged
 }
 
-func (t *Timeline) latencies(from, to time.Duration) record.Latencies {
+// Latencies are the percentiles of the successful samples that were sent between two instants.
+func (t *Timeline) Latencies(from, to time.Duration) record.Latencies {
 	var all []time.Duration
 	for _, s := range t.Samples(from, to) {
 		if s.Way == record.Up && s.Latency > 0 {

@@ -219,7 +219,7 @@ func TestPercentiles(t *testing.T) {
 	line.Add(Sample{At: 200 * ms, Latency: time.Hour, Way: record.TimedOut}) // failures have no latency
 	line.Add(Sample{At: 201 * ms, Way: record.Up})                           // needed no request
 	want := record.Latencies{Count: 100, P50: 0.05, P90: 0.09, P99: 0.099, Max: 0.1}
-	if got := line.latencies(0, time.Second); got != want {
+	if got := line.Latencies(0, time.Second); got != want {
 		t.Errorf("latencies %+v, want %+v", got, want)
 	}
 }

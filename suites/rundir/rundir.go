@@ -99,6 +99,9 @@ func State(run string) (string, error) {
 // Journal is the path of the run's fault journal.
 func (d Dir) Journal() string { return filepath.Join(d.State, fault.JournalName) }
 
+// Trail is the file that says how a game day reached its cluster's nodes.
+func (d Dir) Trail() string { return filepath.Join(d.State, "trail.json") }
+
 // Experiments is the folder of one file an experiment, each complete.
 func (d Dir) Experiments() string { return filepath.Join(d.Results, "experiments") }
 

@@ -1,0 +1,203 @@
+// Package gameday runs experiments on a cluster that somebody else made, with people
+// watching: a plan first, then each experiment after its approval, and everything is undone at
+// once when a stop condition is met or somebody says so.
+package gameday
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"faultline/clusters"
+	"faultline/fault"
+)
+
+// choice is an experiment that a game day offers.
+type choice struct {
+	does string
+	// pick names what is hit: on the node of that name, or, if it is empty, where the loss
+	// is likely to cost least.
+	pick func(ctx context.Context, c *clusters.Cluster, node string) (hit, error)
+}
+
+// hit is what an experiment breaks.
+type hit struct {
+	fault fault.Fault
+	// loss is the same to the model that predicts what it costs.
+	loss clusters.Loss
+	// losing are the components whose majority or last instance it takes, as it is meant to.
+	losing []clusters.Component
+	// cut are nodes that their neighbours do not reach meanwhile.
+	cut []*clusters.Node
+}
+
+// choices are all experiments, by name.
+var choices = map[string]choice{
+	"api-server":                {"an API server is held down", one(clusters.APIServer)},
+	"api-servers":               {"every API server is held down", all(clusters.APIServer)},
+	"etcd-member":               {"a member of etcd is held down", one(clusters.Etcd)},
+	"etcd-majority":             {"a majority of etcd is held down", majority},
+	"scheduler-leader":          {"the leading scheduler is held down", leading(clusters.Scheduler)},
+	"controller-manager-leader": {"the leading controller manager is held down", leading(clusters.ControllerManager)},
+	"worker":                    {"a worker and all other nodes do not reach each other", partition(clusters.Worker)},
+	"master":                    {"a master and all other nodes do not reach each other", partition(clusters.ControlPlane)},
+}
+
+// Choices lists the experiments, a line each for people.
+func Choices() []string {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(choices)) {
+		lines = append(lines, fmt.Sprintf("%-26s %s", name, choices[name].does))
+	}
+	return lines
+}
+
+// find takes a name such as worker or worker:n5 apart.
+func find(name string) (c choice, node string, err error) {
+	word, node, _ := strings.Cut(name, ":")
+	c, ok := choices[word]
+	if !ok {
+		return choice{}, "", fmt.Errorf("unknown experiment %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(choices)), ", "))
+	}
+	return c, node, nil
+}
+
+// instanceOn is the component's instance on the node, or the last one where none is named.
+func instanceOn(c *clusters.Cluster, component clusters.Component, node string) (clusters.Instance, error) {
+	instances := c.Instances(component)
+	if node == "" && len(instances) > 0 {
+		return instances[len(instances)-1], nil
+	}
+	for _, i := range instances {
+		if i.Node.Name == node {
+			return i, nil
+		}
+	}
+	return clusters.Instance{}, fmt.Errorf("no %s runs on node %q; it runs on %s", component, node, strings.Join(nodeNames(instances), ", "))
+}
+
+func nodeNames(instances clusters.Instances) []string {
+	var names []string
+	for _, i := range instances {
+		names = append(names, i.Node.Name)
+	}
+	return names
+}
+
+// heldDown is a hit on instances of one component.
+func heldDown(c *clusters.Cluster, instances ...clusters.Instance) hit {
+	component := instances[0].Component
+	h := hit{fault: fault.HoldDown(instances...)}
+	for range instances {
+		h.loss.Components = append(h.loss.Components, component)
+	}
+	needed := 1
+	if component == clusters.Etcd {
+		needed = len(c.EtcdMembers())/2 + 1
+	}
+	if len(c.Instances(component))-len(instances) < needed {
+		h.losing = []clusters.Component{component}
+		h.fault = h.fault.Losing(component)
+	}
+	return h
+}
+
+func one(component clusters.Component) func(context.Context, *clusters.Cluster, string) (hit, error) {
+	return func(_ context.Context, c *clusters.Cluster, node string) (hit, error) {
+		i, err := instanceOn(c, component, node)
+		if err != nil {
+			return hit{}, err
+		}
+		return heldDown(c, i), nil
+	}
+}
+
+func all(component clusters.Component) func(context.Context, *clusters.Cluster, string) (hit, error) {
+	return func(_ context.Context, c *clusters.Cluster, node string) (hit, error) {
+		if node != "" {
+			return hit{}, fmt.Errorf("every %s is meant, not that on %s", component, node)
+		}
+		return heldDown(c, c.Instances(component)...), nil
+	}
+}
+
+func majority(_ context.Context, c *clusters.Cluster, node string) (hit, error) {
+	if node != "" {
+		return hit{}, fmt.Errorf("a majority of etcd is meant, not the member on %s", node)
+	}
+	members := c.EtcdMembers()
+	return heldDown(c, members[len(members)-len(members)/2-1:]...), nil
+}
+
+// leading asks the API who leads now: a plan names the leader, and is refused when another
+// one leads meanwhile.
+func leading(component clusters.Component) func(context.Context, *clusters.Cluster, string) (hit, error) {
+	return func(ctx context.Context, c *clusters.Cluster, node string) (hit, error) {
+		leader, err := c.Leader(ctx, component)
+		if err != nil {
+			return hit{}, err
+		}
+		if node != "" && node != leader.Node.Name {
+			return hit{}, fmt.Errorf("%s leads, and not that on %s", leader, node)
+		}
+		return heldDown(c, leader), nil
+	}
+}
+
+// partition separates a node from all others. This machine still reaches it.
+func partition(role clusters.Role) func(context.Context, *clusters.Cluster, string) (hit, error) {
+	return func(_ context.Context, c *clusters.Cluster, name string) (hit, error) {
+		nodes := c.With(role)
+		if len(nodes) == 0 {
+			return hit{}, fmt.Errorf("the cluster has no node with the role %s", role)
+		}
+		n := nodes[len(nodes)-1]
+		if name != "" {
+			at := slices.IndexFunc(nodes, func(n *clusters.Node) bool { return n.Name == name })
+			if at < 0 {
+				return hit{}, fmt.Errorf("no node %q has the role %s", name, role)
+			}
+			n = nodes[at]
+		}
+		return separated(c, n)
+	}
+}
+
+func separated(c *clusters.Cluster, n *clusters.Node) (hit, error) {
+	others := slices.DeleteFunc(slices.Clone(c.Nodes), func(o *clusters.Node) bool { return o == n })
+	if len(others) == 0 {
+		return hit{}, fmt.Errorf("node %s has no neighbours to be separated from", n.Name)
+	}
+	h := hit{
+		fault: fault.Partition([]*clusters.Node{n}, others), cut: []*clusters.Node{n},
+		loss: clusters.Loss{Members: []int{memberIndex(c, n)}},
+	}
+	for _, component := range []clusters.Component{clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager} {
+		needed := 1
+		if component == clusters.Etcd {
+			needed = len(c.EtcdMembers())/2 + 1
+		}
+		left := slices.DeleteFunc(c.Instances(component), func(i clusters.Instance) bool { return i.Node == n })
+		if len(left) < needed {
+			h.losing = append(h.losing, component)
+		}
+	}
+	h.fault = h.fault.Losing(h.losing...)
+	return h, nil
+}
+
+// memberIndex is the node's place in the order of the layout's members, host by host.
+func memberIndex(c *clusters.Cluster, wanted *clusters.Node) int {
+	index := 0
+	for _, h := range c.Topology.Hosts {
+		for _, n := range c.Host(h.Name) {
+			if n == wanted {
+				return index
+			}
+			index++
+		}
+	}
+	return -1
+}

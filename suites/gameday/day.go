@@ -1,0 +1,197 @@
+package gameday
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"faultline/clusters"
+	"faultline/fault"
+	"faultline/reports/record"
+	"faultline/suites/gameday/page"
+	"faultline/suites/gameday/plan"
+	"faultline/suites/gameday/stop"
+	"faultline/suites/probe"
+)
+
+// Options of a day.
+type Options struct {
+	Planning Planning
+	Plan     plan.Plan
+	// Run is the identifier under which the day's faults are journalled.
+	Run     string
+	Journal *fault.Journal
+	// Interval is the time between two samples of a probe.
+	Interval time.Duration
+	// Page is where the live page listens; empty: on a free port of the loopback address.
+	Page string
+	// In and Out are the terminal.
+	In  io.Reader
+	Out io.Writer
+	// Direct tells why a node is not reached without an API server; nil: each one is.
+	Direct func(ctx context.Context, node string) error
+	// Save keeps an experiment as soon as it is over.
+	Save func(record.Experiment) error
+}
+
+// Day is a game day under way.
+type Day struct {
+	Options
+	cluster  *clusters.Cluster
+	injector *fault.Injector
+	probes   *probe.Set
+	watch    *watch
+	state    *state
+	terminal *terminal
+	results  []record.Experiment
+	// undone is when the last undo was over.
+	undone time.Time
+}
+
+// Outcome is what is told after the day.
+type Outcome struct {
+	Experiments []record.Experiment
+	Notes       []page.Note
+	// Aborted is why the day was ended early, and Undone how long after that everything had
+	// been undone.
+	Aborted string
+	Undone  time.Duration
+	// Changed are objects of the API that came or went meanwhile, by whomever.
+	Changed []string
+	// AsBefore is nil when every node, every member of etcd and the shape are as they were.
+	AsBefore error
+	// Audit is what became of the acknowledged writes.
+	Audit *record.Audit
+}
+
+// Run carries the plan out on a cluster whose nodes are reached already. Whatever happens,
+// every fault is undone before it returns.
+func Run(ctx context.Context, o Options) (Outcome, error) {
+	d := &Day{Options: o, cluster: o.Planning.Found.Cluster}
+	day, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	d.state = newState(d.cluster.Name, o.Plan.Target.Server, abort)
+	context.AfterFunc(ctx, func() { d.state.Abort("interrupted") })
+	d.terminal = newTerminal(d.state, o.In, o.Out)
+	d.injector = fault.NewInjector(d.cluster, o.Journal)
+	if err := d.prepare(day); err != nil {
+		return Outcome{}, errors.Join(err, d.withdraw(ctx))
+	}
+	live, err := page.Serve(o.Page, d.snapshot, d.state)
+	if err != nil {
+		return Outcome{}, errors.Join(err, d.withdraw(ctx))
+	}
+	d.terminal.say("live page: %s", live.URL())
+	go d.terminal.read()
+	var ended error
+	for n := 0; n < len(o.Plan.Experiments) && ended == nil; n++ {
+		ended = d.experiment(day, n)
+	}
+	outcome, err := d.finish(ctx)
+	if !errors.Is(ended, errAborted) {
+		err = errors.Join(ended, err)
+	}
+	d.state.enter(page.Over, "the day is over")
+	<-time.After(lastLook) // whoever watches is to see that
+	return outcome, errors.Join(err, live.Close())
+}
+
+// lastLook is how long the live page stays after the day is over.
+const lastLook = time.Second
+
+// shapeTime limits how long the cluster may take to look as it was discovered.
+const shapeTime = time.Minute
+
+// prepare proves that the cluster is healthy and is what was discovered, remembers how it is,
+// and starts the probes.
+func (d *Day) prepare(ctx context.Context) error {
+	d.terminal.say("looking at %s: its shape, its etcd, its nodes", d.cluster.Name)
+	shape, cancel := context.WithTimeout(ctx, shapeTime)
+	defer cancel()
+	if err := d.cluster.AwaitShape(shape); err != nil {
+		return fmt.Errorf("the cluster is not in good health, so nothing is broken on top of it: %w", err)
+	}
+	if err := d.cluster.Remember(ctx, d.Planning.namespaces()...); err != nil {
+		return err
+	}
+	var err error
+	d.probes, err = probe.New(d.cluster, probe.Options{Interval: d.Interval, Unprivileged: true})
+	if err != nil {
+		return err
+	}
+	if err := d.probes.Start(ctx); err != nil {
+		return err
+	}
+	d.watch = newWatch(ctx, d.cluster, d.probes, d.Plan.Stop)
+	return nil
+}
+
+// snapshot is what the page shows.
+func (d *Day) snapshot() page.Snapshot {
+	p := d.state.snapshot()
+	d.watch.show(&p)
+	for _, f := range d.findings() {
+		p.Conditions = append(p.Conditions, page.Condition(f))
+	}
+	return p
+}
+
+// findings are the stop conditions now.
+func (d *Day) findings() []stop.Finding {
+	current, margin := d.state.underway()
+	return d.watch.findings(current, d.Plan.Stop, margin)
+}
+
+// finish undoes what is open, proves that the cluster is as before, and takes the probes away.
+func (d *Day) finish(ctx context.Context) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cluster.Timing.MastersReturn().Upper)
+	defer cancel()
+	out := Outcome{Experiments: d.results, Notes: d.state.snapshot().Notes}
+	restored := d.injector.Restore(ctx)
+	if at, why := d.state.abortedAt(); why != "" {
+		out.Aborted, out.Undone = why, max(0, d.undone.Sub(at))
+	}
+	d.state.enter(page.Healing, "proving that the cluster is as before")
+	d.terminal.say("proving that the cluster is as before")
+	out.AsBefore = errors.Join(restored, d.cluster.AwaitNodesAsNew(ctx))
+	audit, audited := d.audit(ctx)
+	out.Audit = audit
+	err := errors.Join(audited, d.withdraw(ctx))
+	var changed error
+	if out.Changed, changed = d.cluster.ChangedObjects(ctx); changed != nil {
+		err = errors.Join(err, changed)
+	}
+	return out, err
+}
+
+// audit asks for every write that was acknowledged.
+func (d *Day) audit(ctx context.Context) (*record.Audit, error) {
+	if err := d.probes.Stop(); err != nil {
+		d.terminal.say("%v", err)
+	}
+	audit, err := d.probes.Ledger().Audit(ctx, d.cluster)
+	if err != nil {
+		return &audit, err
+	}
+	if len(audit.Lost) > 0 || len(audit.Backwards) > 0 || audit.Missed > 0 {
+		err = fmt.Errorf("of %d acknowledged writes %d are lost, %d were never delivered by a watch; versions went back on %v",
+			audit.Acknowledged, len(audit.Lost), audit.Missed, audit.Backwards)
+	}
+	return &audit, err
+}
+
+// withdraw takes away what the probes have created.
+func (d *Day) withdraw(ctx context.Context) error {
+	if d.probes == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawTime)
+	defer cancel()
+	_ = d.probes.Stop() // the namespaces go with everything in them
+	return probe.Remove(ctx, d.cluster, probe.Options{})
+}
+
+// withdrawTime limits how long namespaces may take to end.
+const withdrawTime = 3 * time.Minute
