@@ -9,7 +9,7 @@ FAULTLINE := go run ./suites/faultline
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # Packages whose tests start containers. They share the engine, so one at a time.
-LIVE_PACKAGES := ./clusters/engine/... ./clusters/images/... ./clusters/kind/... ./fault/... ./suites/faultline
+LIVE_PACKAGES := ./clusters/engine/... ./clusters/images/... ./clusters/kind/... ./fault/... ./suites/faultline ./suites/gameday
 
 .PHONY: help
 help: ## Show this list
@@ -30,6 +30,18 @@ chaos-recover: ## Undo every fault that a killed run left behind
 .PHONY: nightly
 nightly: ## Like make chaos, with Kubernetes' default settings, every tier, and the gate: FAULTLINE_POLICY decides
 	@$(FAULTLINE) nightly
+
+.PHONY: gameday-consent
+gameday-consent: ## Print what the owner of a cluster applies to allow a game day on it: FAULTLINE_KUBECONFIG=file FAULTLINE_CONTEXT=name
+	@$(FAULTLINE) gameday-consent
+
+.PHONY: gameday-plan
+gameday-plan: ## Plan a game day on an existing cluster and change nothing: FAULTLINE_KUBECONFIG=file FAULTLINE_CONTEXT=name
+	@$(FAULTLINE) gameday-plan
+
+.PHONY: gameday
+gameday: ## Carry a plan out, asking before each experiment: FAULTLINE_PLAN=file, and what gameday-plan was told
+	@$(FAULTLINE) gameday
 
 .PHONY: report
 report: ## Render and judge the newest run again from its record, or merge shards: RECORDS="a/record.json b/record.json"; COMPARE=other/record.json puts another run beside it

@@ -140,7 +140,7 @@ func runSuite(dir rundir.Dir, args []string) error {
 	}
 	stop := func() error { return nil }
 	if os.Getenv("SKIP_RESOURCE_CLEANUP") == "" {
-		reaper, err := startReaper(dir.Run)
+		reaper, err := startReaper("reap", dir.Run)
 		if err != nil {
 			return err
 		}

@@ -75,19 +75,29 @@ func recoverFaults(ctx context.Context) error {
 		fmt.Println("nothing to recover: no run has left a fault journal")
 		return nil
 	}
-	e, err := engine.Detect(ctx)
+	ways, err := gamedayWays(dirs)
 	if err != nil {
 		return err
 	}
-	_, err = fault.Recover(ctx, journals, reach(e), os.Stdout)
-	return err
+	e, err := engine.Detect(ctx)
+	if err != nil && len(ways) < len(journals) {
+		return err
+	}
+	if _, err := fault.Recover(ctx, journals, reach(e, ways), os.Stdout); err != nil {
+		return err
+	}
+	return leaveGamedays(ctx, dirs)
 }
 
-// reach is the way to a kind node by its name, whatever state its cluster is in.
-func reach(e *engine.Engine) fault.ShellFor {
-	return func(ctx context.Context, _, node string) (clusters.Shell, error) {
+// reach is the way to a node by its name, whatever state its cluster is in: that of the game
+// day on that cluster, or into the container that kind has made.
+func reach(e *engine.Engine, ways map[string]clusters.Shell) fault.ShellFor {
+	return func(ctx context.Context, cluster, node string) (clusters.Shell, error) {
 		if node == clusters.ThisMachineName {
 			return clusters.LocalShell, nil
+		}
+		if way, ok := ways[cluster]; ok {
+			return way, nil
 		}
 		exists, err := kind.Exists(ctx, e, node)
 		if err != nil {
@@ -100,7 +110,8 @@ func reach(e *engine.Engine) fault.ShellFor {
 	}
 }
 
-// clean removes what any run left. Faults need no undo: their nodes go.
+// clean removes what any run left. Faults need no undo: their nodes go, save those of a
+// game day's cluster, which is not ours to remove.
 func clean(ctx context.Context) error {
 	say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 	e, err := engine.Detect(ctx)
@@ -119,9 +130,25 @@ func clean(ctx context.Context) error {
 	var errs []error
 	for _, d := range dirs {
 		say("removing the private state of run %s", d.Run)
-		errs = append(errs, d.RemoveState())
+		errs = append(errs, cleanRun(ctx, d))
 	}
 	return errors.Join(errs...)
+}
+
+// cleanRun removes the private state of a run, and what a game day left on its cluster. It
+// refuses while a fault there is not undone.
+func cleanRun(ctx context.Context, d rundir.Dir) error {
+	if _, err := os.Stat(d.Trail()); err != nil {
+		return d.RemoveState()
+	}
+	open, err := notRestored(d)
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		return fmt.Errorf("run %s was a game day, and %d faults may still be in effect: first run make chaos-recover", d.Run, len(open))
+	}
+	return leaveTarget(ctx, d)
 }
 
 // cleanEngine removes clusters, networks and images that no recipe makes any more.

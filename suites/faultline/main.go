@@ -27,6 +27,9 @@ var verbs = []verb{
 	{"nightly", "chaos with Kubernetes' default settings, every tier and the gate", nightly},
 	{"plan", "show what chaos would run, and change nothing", plan},
 	{"recover", "undo the faults that a killed run left behind", recoverFaults},
+	{"gameday-consent", "print the object with which the owner of a cluster allows a game day", gamedayConsent},
+	{"gameday-plan", "plan a game day on an existing cluster, and change nothing", gamedayPlan},
+	{"gameday", "carry a plan out, step by step", runGameday},
 	{"report", "render and judge the newest run again, or merge those of FAULTLINE_RECORDS", report},
 	{"topologies", "list every documented layout", topologies},
 	{"faults", "list every fault", faults},
@@ -39,6 +42,7 @@ var verbs = []verb{
 	{"compiler", "make sure that the race detector finds a C compiler", compiler},
 	{"clean", "remove everything of every run", clean},
 	{"reap", "remove what a run leaves once it has ended; chaos starts it", reap},
+	{"reap-gameday", "undo what a killed game day leaves; gameday starts it", reapGameday},
 }
 
 // exitError carries the exit status of a verdict that has been printed already.

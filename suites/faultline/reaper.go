@@ -35,13 +35,14 @@ type reaper struct {
 	input io.WriteCloser
 }
 
-// startReaper starts a reaper in a session of its own, which no terminal interrupts.
-func startReaper(run string) (*reaper, error) {
+// startReaper starts a reaper in a session of its own, which no terminal interrupts. The verb
+// is what it does in the end.
+func startReaper(verb, run string) (*reaper, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "reap")
+	cmd := exec.Command(self, verb)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	input, err := cmd.StdinPipe()
@@ -61,21 +62,40 @@ func (r *reaper) stop() error {
 	return errors.Join(err, r.input.Close(), r.cmd.Wait())
 }
 
-// reap is the reaper's own part. Of a run that was killed it also takes back the faults
-// that outlive a cluster, and removes the private state.
-func reap(ctx context.Context) error {
+// awaitEnd waits until whoever started this process has ended. It returns the run, and
+// whether that came to its end.
+func awaitEnd() (run string, ended bool, err error) {
 	// Whoever reads our words may be gone.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	ctx = context.WithoutCancel(ctx)
 	words := bufio.NewScanner(os.Stdin)
 	if !words.Scan() {
-		return errors.New("no run was named: `faultline chaos` starts this by itself")
+		return "", false, errors.New("no run was named: `faultline chaos` starts this by itself")
 	}
-	run, ended := words.Text(), false
+	run = words.Text()
 	for words.Scan() {
 		ended = ended || words.Text() == over
 	}
-	err := clusters.Await(ctx, time.Second, "the end of the suite", func(context.Context) error {
+	return run, ended, nil
+}
+
+// reapGameday takes back what a game day that was killed has left on its cluster.
+func reapGameday(ctx context.Context) error {
+	run, ended, err := awaitEnd()
+	if err != nil || ended {
+		return err
+	}
+	return forget(context.WithoutCancel(ctx), nil, run)
+}
+
+// reap is the reaper's own part. Of a run that was killed it also takes back the faults
+// that outlive a cluster, and removes the private state.
+func reap(ctx context.Context) error {
+	run, ended, err := awaitEnd()
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = clusters.Await(ctx, time.Second, "the end of the suite", func(context.Context) error {
 		if pids := suiteOf(run); len(pids) > 0 {
 			return fmt.Errorf("the processes %v go on", pids)
 		}
@@ -101,12 +121,16 @@ func forget(ctx context.Context, e *engine.Engine, run string) error {
 		return err
 	}
 	dir := rundir.Dir{Run: run, State: state}
+	ways, err := gamedayWays([]rundir.Dir{dir})
+	if err != nil {
+		return err
+	}
 	if _, err := os.Stat(dir.Journal()); err == nil {
-		if _, err := fault.Recover(ctx, []string{dir.Journal()}, reach(e), os.Stdout); err != nil {
+		if _, err := fault.Recover(ctx, []string{dir.Journal()}, reach(e, ways), os.Stdout); err != nil {
 			return err
 		}
 	}
-	return dir.RemoveState()
+	return leaveTarget(ctx, dir)
 }
 
 // suiteOf lists the processes that are marked as the suite's of a run.

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,13 +15,10 @@ import (
 	"faultline/suites/rundir"
 )
 
-// TestMain lets this binary be the reaper that it starts.
+// TestMain lets this binary be the command, which tests start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "reap" {
-		if err := reap(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+	if len(os.Args) == 2 && !strings.HasPrefix(os.Args[1], "-") {
+		main()
 		return
 	}
 	os.Exit(clustertest.Main(context.Background(), m))
@@ -50,7 +47,7 @@ func TestReaperCleansUpAfterAKilledRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { _ = suite.Wait() }()
-	r, err := startReaper(o.Run)
+	r, err := startReaper("reap", o.Run)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +83,7 @@ func TestReaperLeavesTheStateOfARunThatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(state) })
-	r, err := startReaper(o.Run)
+	r, err := startReaper("reap", o.Run)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,368 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"faultline/clusters"
+	"faultline/clusters/existing"
+	"faultline/fault"
+	"faultline/reports/record"
+	"faultline/suites/claims"
+	"faultline/suites/gameday"
+	"faultline/suites/gameday/consent"
+	dayplan "faultline/suites/gameday/plan"
+	"faultline/suites/rundir"
+)
+
+// What a game day is told by. The kubeconfig and the context have no default, and KUBECONFIG
+// is not read: it names whatever cluster somebody worked with last.
+const (
+	kubeconfigVariable  = "FAULTLINE_KUBECONFIG"
+	contextVariable     = "FAULTLINE_CONTEXT"
+	hostLabelVariable   = "FAULTLINE_HOST_LABEL"     // a node label that names hosts
+	nodeShellVariable   = "FAULTLINE_NODE_SHELL"     // a command that reaches {address} or {name}, instead of pods
+	accessImageVariable = "FAULTLINE_ACCESS_IMAGE"   // of those pods; empty: one that the nodes have
+	experimentsVariable = "FAULTLINE_EXPERIMENTS"    // names, see gameday.Choices
+	holdVariable        = "FAULTLINE_HOLD"           // how long each fault is held
+	planVariable        = "FAULTLINE_PLAN"           // the plan to run
+	intervalVariable    = "FAULTLINE_PROBE_INTERVAL" // between two samples of a probe
+)
+
+// The defaults of a game day.
+const (
+	defaultHold     = time.Minute
+	defaultInterval = 500 * time.Millisecond
+	planFile        = "gameday-plan.yaml"
+	gamedayFile     = "gameday.md" // beside the report
+)
+
+// gamedayConsent prints the object with which the owner of a cluster consents, for kubectl.
+func gamedayConsent(ctx context.Context) error {
+	target, err := openTarget()
+	if err != nil {
+		return refusal{err}
+	}
+	identity, err := target.Identity(ctx)
+	if err != nil {
+		return refusal{err}
+	}
+	fmt.Print(consent.Template(identity.UID, time.Now()))
+	return nil
+}
+
+// gamedayPlan writes and shows a plan. It changes nothing.
+func gamedayPlan(ctx context.Context) error {
+	_, planning, err := openPlanning(ctx)
+	if err != nil {
+		return refusal{err}
+	}
+	made, err := planning.Plan(ctx, time.Now())
+	if err != nil {
+		return refusal{err}
+	}
+	path := os.Getenv(planVariable)
+	if path == "" {
+		path = filepath.Join(rundir.Artifacts(), planFile)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := record.WriteFile(path, func(w io.Writer) error { return made.Write(w) }); err != nil {
+		return err
+	}
+	fmt.Print(made.Text())
+	fmt.Printf("\nplan: %s\nnothing was changed; run it with: make gameday %s=%s\n", path, planVariable, path)
+	return nil
+}
+
+func openTarget() (*existing.Target, error) {
+	target, err := existing.Open(os.Getenv(kubeconfigVariable), os.Getenv(contextVariable))
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", kubeconfigVariable, contextVariable, err)
+	}
+	return target, nil
+}
+
+// openPlanning discovers the cluster and reads what is wanted.
+func openPlanning(ctx context.Context) (*existing.Target, gameday.Planning, error) {
+	hold, err := durationFrom(holdVariable, defaultHold)
+	if err != nil {
+		return nil, gameday.Planning{}, err
+	}
+	target, err := openTarget()
+	if err != nil {
+		return nil, gameday.Planning{}, err
+	}
+	found, err := target.Discover(ctx, os.Getenv(hostLabelVariable))
+	if err != nil {
+		return nil, gameday.Planning{}, err
+	}
+	return target, gameday.Planning{
+		Target: target, Found: found, Names: strings.Fields(os.Getenv(experimentsVariable)), Hold: hold,
+		Pods: os.Getenv(nodeShellVariable) == "",
+	}, nil
+}
+
+func durationFrom(variable string, otherwise time.Duration) (time.Duration, error) {
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s=%q: want a duration such as 60s", variable, text)
+	}
+	return d, nil
+}
+
+// runGameday carries a plan out.
+func runGameday(ctx context.Context) error {
+	p, err := readPlan()
+	if err != nil {
+		return refusal{err}
+	}
+	interval, err := durationFrom(intervalVariable, defaultInterval)
+	if err != nil {
+		return refusal{err}
+	}
+	page, err := liveAddress(os.Getenv(liveVariable))
+	if err != nil {
+		return refusal{err}
+	}
+	target, planning, err := openPlanning(ctx)
+	if err != nil {
+		return refusal{err}
+	}
+	if err := planning.Check(ctx, p, time.Now()); err != nil {
+		return refusal{err}
+	}
+	dir, err := rundir.New()
+	if err != nil {
+		return refusal{err}
+	}
+	fmt.Print(p.Text())
+	reaper, err := startReaper("reap-gameday", dir.Run)
+	if err != nil {
+		return refusal{err}
+	}
+	d := day{dir: dir, target: target, planning: planning, plan: p, started: time.Now()}
+	return errors.Join(d.hold(ctx, interval, page), d.leave(ctx), reaper.stop())
+}
+
+// hold reaches the nodes, carries the plan out and tells about it.
+func (d *day) hold(ctx context.Context, interval time.Duration, page string) error {
+	if err := d.reach(ctx); err != nil {
+		return refusal{err}
+	}
+	outcome, err := d.run(ctx, interval, page)
+	return d.tell(ctx, outcome, err)
+}
+
+func readPlan() (dayplan.Plan, error) {
+	path := os.Getenv(planVariable)
+	if path == "" {
+		return dayplan.Plan{}, fmt.Errorf("%s is empty: name the plan that make gameday-plan has written", planVariable)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return dayplan.Plan{}, err
+	}
+	defer file.Close()
+	p, err := dayplan.Read(file)
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// day is a game day with its places.
+type day struct {
+	dir      rundir.Dir
+	target   *existing.Target
+	planning gameday.Planning
+	plan     dayplan.Plan
+	started  time.Time
+	// direct tells why a node is not reached without an API server; nil: each one is.
+	direct func(ctx context.Context, node string) error
+}
+
+// reachTime is how much longer than its experiments a day may take before the pods that
+// reach nodes end by themselves: people discuss.
+const reachTime = 8 * time.Hour
+
+// reach opens the way to the nodes, and leaves a trail for whoever has to recover.
+func (d *day) reach(ctx context.Context) error {
+	found, command := d.planning.Found, os.Getenv(nodeShellVariable)
+	found.Cluster.Run = d.dir.Run
+	if command != "" {
+		shell, err := existing.ByCommand(command, found.Cluster.Nodes)
+		if err != nil {
+			return fmt.Errorf("%s: %w", nodeShellVariable, err)
+		}
+		found.Cluster.Reach(shell)
+		return d.leaveTrail(command)
+	}
+	pods := existing.NewPods(d.target, found)
+	manifest, err := pods.Manifest(os.Getenv(accessImageVariable), reachTime)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nThe nodes are reached over these privileged pods, which are removed afterwards:\n%s\nCreate them? Type yes: ", manifest)
+	if !saidYes(os.Stdin) {
+		return errors.New("nobody said yes, so nothing was created")
+	}
+	if err := d.leaveTrail(""); err != nil {
+		return err
+	}
+	shell, err := pods.Open(ctx, os.Getenv(accessImageVariable), reachTime)
+	if err != nil {
+		return err
+	}
+	found.Cluster.Reach(shell)
+	d.direct = pods.Direct
+	return d.leaveTrail("")
+}
+
+// saidYes reads one line, a byte at a time: what follows is for others.
+func saidYes(in io.Reader) bool {
+	var line []byte
+	one := make([]byte, 1)
+	for {
+		n, err := in.Read(one)
+		if n == 1 && one[0] != '\n' {
+			line = append(line, one[0])
+			continue
+		}
+		if n == 1 || err != nil {
+			return strings.TrimSpace(string(line)) == "yes"
+		}
+	}
+}
+
+func (d *day) leaveTrail(command string) error {
+	trail, err := d.planning.Found.Trail(os.Getenv(kubeconfigVariable), command)
+	if err != nil {
+		return err
+	}
+	return trail.Save(d.dir.Trail())
+}
+
+// run carries the plan out.
+func (d *day) run(ctx context.Context, interval time.Duration, page string) (gameday.Outcome, error) {
+	journal, err := fault.OpenJournal(d.dir.State)
+	if err != nil {
+		return gameday.Outcome{}, err
+	}
+	outcome, err := gameday.Run(ctx, gameday.Options{
+		Planning: d.planning, Plan: d.plan, Run: d.dir.Run, Journal: journal, Interval: interval, Page: page,
+		In: os.Stdin, Out: os.Stdout, Save: d.save, Direct: d.direct,
+	})
+	return outcome, errors.Join(err, journal.Close())
+}
+
+// save keeps an experiment as soon as it is over.
+func (d *day) save(e record.Experiment) error {
+	return record.WriteFile(filepath.Join(d.dir.Experiments(), e.ID+".json"), func(w io.Writer) error {
+		return json.NewEncoder(w).Encode(e)
+	})
+}
+
+// tell publishes what the day was.
+func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) error {
+	c := d.planning.Found.Cluster
+	run := &record.Run{
+		Schema: record.SchemaVersion, ID: d.dir.Run, StartedAt: d.started, Seconds: time.Since(d.started).Seconds(),
+		Claims: claims.Record(), Experiments: outcome.Experiments,
+		Environment: record.Environment{
+			Kubernetes: c.Kubernetes, Engine: "none: a cluster that was there", Profile: c.Timing.Profile.Name, Slack: c.Timing.Slack,
+			FaultlineVersion: version(),
+		},
+	}
+	if failed != nil {
+		run.Failures = append(run.Failures, failed.Error())
+	}
+	var err error
+	if run.NotRestored, err = notRestored(d.dir); err != nil {
+		return err
+	}
+	if outcome.AsBefore != nil {
+		run.NotRestored = append(run.NotRestored, outcome.AsBefore.Error())
+	}
+	if err := record.WriteFile(d.dir.Environment(), func(w io.Writer) error { return json.NewEncoder(w).Encode(run.Environment) }); err != nil {
+		return err
+	}
+	path := d.dir.File(gamedayFile)
+	if err := record.WriteFile(path, func(w io.Writer) error { return gameday.Write(w, d.plan, outcome, d.started) }); err != nil {
+		return err
+	}
+	fmt.Printf("\nthe day, for people: %s\n", path)
+	return publish(ctx, d.dir, run)
+}
+
+// leave takes away the way to the nodes, unless a fault is still open that has to be undone
+// over it.
+func (d *day) leave(ctx context.Context) error {
+	open, err := notRestored(d.dir)
+	if err != nil || len(open) > 0 {
+		return errors.Join(err, fmt.Errorf("%d faults are not undone; the way to the nodes stays for: make chaos-recover", len(open)))
+	}
+	return leaveTarget(ctx, d.dir)
+}
+
+// leaveTarget removes what a game day has left on its cluster, and its private state.
+func leaveTarget(ctx context.Context, dir rundir.Dir) error {
+	trail, err := existing.LoadTrail(dir.Trail())
+	if errors.Is(err, os.ErrNotExist) {
+		return dir.RemoveState()
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	if err := trail.Remove(ctx); err != nil {
+		return fmt.Errorf("remove the pods that reached the nodes: %w; try again with: make chaos-recover", err)
+	}
+	return dir.RemoveState()
+}
+
+// leaveTime limits how long the pods may take to end.
+const leaveTime = 3 * time.Minute
+
+// gamedayWays are the ways to the nodes of clusters that game days were held on, by the
+// cluster's name.
+func gamedayWays(dirs []rundir.Dir) (map[string]clusters.Shell, error) {
+	ways := map[string]clusters.Shell{}
+	for _, d := range dirs {
+		trail, err := existing.LoadTrail(d.Trail())
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if ways[trail.Context], err = trail.Shell(); err != nil {
+			return nil, err
+		}
+	}
+	return ways, nil
+}
+
+// leaveGamedays takes away what game days left on their clusters, once nothing is open there.
+func leaveGamedays(ctx context.Context, dirs []rundir.Dir) error {
+	var errs []error
+	for _, d := range dirs {
+		if _, err := os.Stat(d.Trail()); err == nil {
+			errs = append(errs, leaveTarget(ctx, d))
+		}
+	}
+	return errors.Join(errs...)
+}
