@@ -121,21 +121,26 @@ func waiting(pod corev1.Pod) string {
 	return ""
 }
 
-// Remove deletes everything that Open created, and waits until it is gone. It may be called
-// again, and without an Open.
-func (t *Target) Remove(ctx context.Context) error {
-	return clusters.Await(ctx, time.Second, "the end of namespace "+Namespace, func(ctx context.Context) error {
-		now := int64(0)
-		err := t.client.CoreV1().Namespaces().Delete(ctx, Namespace, metav1.DeleteOptions{GracePeriodSeconds: &now})
-		switch {
-		case apierrors.IsNotFound(err):
-			return nil
-		case err != nil && !apierrors.IsConflict(err):
+// Remove deletes namespaces with everything in them, and waits until they are gone. It may
+// be called again, and for what never was.
+func (t *Target) Remove(ctx context.Context, namespaces ...string) error {
+	for _, name := range namespaces {
+		err := clusters.Await(ctx, time.Second, "the end of namespace "+name, func(ctx context.Context) error {
+			err := t.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+			switch {
+			case apierrors.IsNotFound(err):
+				return nil
+			case err != nil && !apierrors.IsConflict(err):
+				return err
+			default:
+				return fmt.Errorf("namespace %s is not gone yet", name)
+			}
+		})
+		if err != nil {
 			return err
-		default:
-			return fmt.Errorf("namespace %s is not gone yet", Namespace)
 		}
-	})
+	}
+	return nil
 }
 
 func namespaceObject() *corev1.Namespace {

@@ -76,14 +76,12 @@ func (t Trail) Shell() (clusters.Shell, error) {
 	return shellOf(target, t.Kubelets), nil
 }
 
-// Remove takes away what a way over pods has created; nothing where that was not the way.
-func (t Trail) Remove(ctx context.Context) error {
-	if t.Command != "" {
-		return nil
-	}
+// Remove deletes what a day has created in the cluster: the namespaces named and that of the
+// pods through which nodes are reached.
+func (t Trail) Remove(ctx context.Context, namespaces ...string) error {
 	target, err := Open(t.Kubeconfig, t.Context)
 	if err != nil {
 		return err
 	}
-	return target.Remove(ctx)
+	return target.Remove(ctx, append(namespaces, Namespace)...)
 }

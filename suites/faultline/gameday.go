@@ -19,6 +19,7 @@ import (
 	"faultline/suites/gameday"
 	"faultline/suites/gameday/consent"
 	dayplan "faultline/suites/gameday/plan"
+	"faultline/suites/probe"
 	"faultline/suites/rundir"
 )
 
@@ -328,8 +329,8 @@ func leaveTarget(ctx context.Context, dir rundir.Dir) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
-	if err := trail.Remove(ctx); err != nil {
-		return fmt.Errorf("remove the pods that reached the nodes: %w; try again with: make chaos-recover", err)
+	if err := trail.Remove(ctx, probe.Namespaces()...); err != nil {
+		return fmt.Errorf("remove what the day has created in the cluster: %w; try again with: make chaos-recover", err)
 	}
 	return dir.RemoveState()
 }
