@@ -104,7 +104,7 @@ func (d *dayOut) typing(t *testing.T, said, answer string) {
 func consented(t *testing.T, target *existing.Target, template string) {
 	t.Helper()
 	template = strings.NewReplacer(
-		"families: [process]", "families: [process, network]", "nodes: 1", "nodes: 2", "losing: []", "losing: [etcd]",
+		"families: [process]", "families: [process, network, resources]", "nodes: 1", "nodes: 2", "losing: []", "losing: [etcd]",
 	).Replace(template)
 	var object corev1.ConfigMap
 	if err := yaml.UnmarshalStrict([]byte(template), &object); err != nil {
@@ -122,9 +122,49 @@ func TestGameday(t *testing.T) {
 	kubeconfig, name := clustertest.NewPlain(t)
 	experiments := "api-server etcd-majority"
 	if clustertest.Full() {
-		experiments = "api-server scheduler-leader etcd-member worker master etcd-majority"
+		experiments = "api-server scheduler-leader etcd-member worker master cpu-stress packet-loss etcd-majority"
 	}
 	holdGameday(t, kubeconfig, name, experiments)
+	if clustertest.Full() {
+		killGameday(t, kubeconfig, name)
+	}
+}
+
+// killGameday kills a day with SIGKILL while a fault is in effect. What outlives it has to undo
+// the fault long before the node's timer would, and to leave nothing.
+func killGameday(t *testing.T, kubeconfig, name string) {
+	t.Helper()
+	target, err := existing.Open(kubeconfig, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	variables := gamedayVariables(t, kubeconfig, name, "etcd-majority")
+	start(t, "gameday-plan", variables...).end(t, 0)
+	day := start(t, "gameday", variables...)
+	day.typing(t, "Type yes", "yes")
+	day.typing(t, "experiment 1 of", "approve")
+	day.typing(t, "etcd-majority is broken", "note about to be killed")
+	if err := day.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	_ = day.cmd.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = clusters.Await(ctx, time.Second, "the end of everything", func(ctx context.Context) error { return left(ctx, target) })
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, day.text())
+	}
+	t.Logf("after a SIGKILL the quorum was back and nothing was left within %s", time.Since(killed))
+}
+
+func gamedayVariables(t *testing.T, kubeconfig, name, experiments string) []string {
+	t.Helper()
+	artifacts := t.TempDir()
+	return []string{
+		kubeconfigVariable + "=" + kubeconfig, contextVariable + "=" + name, "ARTIFACTS=" + artifacts, planVariable + "=" + filepath.Join(artifacts, "plan.yaml"),
+		experimentsVariable + "=" + experiments, holdVariable + "=30s", rundir.Variable + "=day" + strings.ToLower(rand.Text()[:6]),
+	}
 }
 
 // TestGamedayBesideKubernetes holds one on a cluster that kubeadm has made, with an etcd on
@@ -260,9 +300,7 @@ func holdGameday(t *testing.T, kubeconfig, name, experiments string, more ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	artifacts, run := t.TempDir(), "day"+strings.ToLower(rand.Text()[:6])
-	variables := append(more, kubeconfigVariable+"="+kubeconfig, contextVariable+"="+name, "ARTIFACTS="+artifacts,
-		planVariable+"="+filepath.Join(artifacts, "plan.yaml"), experimentsVariable+"="+experiments, holdVariable+"=30s", rundir.Variable+"="+run)
+	variables := append(gamedayVariables(t, kubeconfig, name, experiments), more...)
 	refused := start(t, "gameday-plan", variables...).end(t, record.OutcomeRefused.ExitStatus())
 	if !strings.Contains(refused, "has not consented") {
 		t.Errorf("without consent:\n%s", refused)
@@ -286,7 +324,9 @@ func holdGameday(t *testing.T, kubeconfig, name, experiments string, more ...str
 			t.Errorf("experiment %s did not hold", e)
 		}
 	}
-	markdown, err := os.ReadFile(filepath.Join(artifacts, run, gamedayFile))
+	_, path, _ := strings.Cut(out, "the day, for people: ")
+	path, _, _ = strings.Cut(path, "\n")
+	markdown, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,19 +335,21 @@ func holdGameday(t *testing.T, kubeconfig, name, experiments string, more ...str
 			t.Errorf("the day's account lacks %q:\n%s", want, markdown)
 		}
 	}
-	nothingLeft(t, target)
+	if err := left(t.Context(), target); err != nil {
+		t.Error(err)
+	}
 }
 
-// nothingLeft wants no namespace of ours in the cluster.
-func nothingLeft(t *testing.T, target *existing.Target) {
-	t.Helper()
-	list, err := target.Client().CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
+// left tells what is left of a game day in the cluster; nil when there is nothing.
+func left(ctx context.Context, target *existing.Target) error {
+	list, err := target.Client().CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for _, n := range list.Items {
 		if strings.HasPrefix(n.Name, "faultline") {
-			t.Errorf("namespace %s is left", n.Name)
+			return fmt.Errorf("namespace %s is left", n.Name)
 		}
 	}
+	return nil
 }

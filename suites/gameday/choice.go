@@ -29,8 +29,9 @@ type hit struct {
 	loss clusters.Loss
 	// losing are the components whose majority or last instance it takes, as it is meant to.
 	losing []clusters.Component
-	// cut are nodes that their neighbours do not reach meanwhile.
-	cut []*clusters.Node
+	// cut are nodes that their neighbours do not reach meanwhile, around those that they reach
+	// with difficulty.
+	cut, around []*clusters.Node
 }
 
 // choices are all experiments, by name.
@@ -41,6 +42,8 @@ var choices = map[string]choice{
 	"etcd-majority":             {"a majority of etcd is held down", majority},
 	"scheduler-leader":          {"the leading scheduler is held down", leading(clusters.Scheduler)},
 	"controller-manager-leader": {"the leading controller manager is held down", leading(clusters.ControllerManager)},
+	"cpu-stress":                {"endless loops take the CPU of a worker", stress},
+	"packet-loss":               {"a tenth of the packets between a master and all other nodes is lost", lossy},
 	"worker":                    {"a worker and all other nodes do not reach each other", partition(clusters.Worker)},
 	"master":                    {"a master and all other nodes do not reach each other", partition(clusters.ControlPlane)},
 }
@@ -146,23 +149,57 @@ func leading(component clusters.Component) func(context.Context, *clusters.Clust
 	}
 }
 
+// nodeOf is the node of that name with the role, or the last one of the role.
+func nodeOf(c *clusters.Cluster, role clusters.Role, name string) (*clusters.Node, error) {
+	nodes := c.With(role)
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("the cluster has no node with the role %s", role)
+	}
+	if name == "" {
+		return nodes[len(nodes)-1], nil
+	}
+	at := slices.IndexFunc(nodes, func(n *clusters.Node) bool { return n.Name == name })
+	if at < 0 {
+		return nil, fmt.Errorf("no node %q has the role %s", name, role)
+	}
+	return nodes[at], nil
+}
+
 // partition separates a node from all others. This machine still reaches it.
 func partition(role clusters.Role) func(context.Context, *clusters.Cluster, string) (hit, error) {
 	return func(_ context.Context, c *clusters.Cluster, name string) (hit, error) {
-		nodes := c.With(role)
-		if len(nodes) == 0 {
-			return hit{}, fmt.Errorf("the cluster has no node with the role %s", role)
-		}
-		n := nodes[len(nodes)-1]
-		if name != "" {
-			at := slices.IndexFunc(nodes, func(n *clusters.Node) bool { return n.Name == name })
-			if at < 0 {
-				return hit{}, fmt.Errorf("no node %q has the role %s", name, role)
-			}
-			n = nodes[at]
+		n, err := nodeOf(c, role, name)
+		if err != nil {
+			return hit{}, err
 		}
 		return separated(c, n)
 	}
+}
+
+// loops are as many as a node with two cores can bear.
+const loops = 4
+
+// stress costs nothing by the model: the kernel gives pods that want more than they asked for
+// what is left.
+func stress(_ context.Context, c *clusters.Cluster, name string) (hit, error) {
+	n, err := nodeOf(c, clusters.Worker, name)
+	if err != nil {
+		return hit{}, err
+	}
+	return hit{fault: fault.StressCPU(n, loops)}, nil
+}
+
+// lostPercent is what TCP makes up for.
+const lostPercent = 10
+
+// lossy costs nothing by the model: what is lost is sent again.
+func lossy(_ context.Context, c *clusters.Cluster, name string) (hit, error) {
+	n, err := nodeOf(c, clusters.ControlPlane, name)
+	if err != nil {
+		return hit{}, err
+	}
+	others := slices.DeleteFunc(slices.Clone(c.Nodes), func(o *clusters.Node) bool { return o == n })
+	return hit{fault: fault.Loss(lostPercent, []*clusters.Node{n}, others), around: []*clusters.Node{n}}, nil
 }
 
 func separated(c *clusters.Cluster, n *clusters.Node) (hit, error) {

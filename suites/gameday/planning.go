@@ -192,14 +192,14 @@ func pick(ctx context.Context, c *clusters.Cluster, name string) (hit, error) {
 	return choice.pick(ctx, c, node)
 }
 
-// nodes are those that bear the fault; a partition's neighbours only bear its packet rules.
+// nodes are those that are hit. The neighbours of one that is cut off only bear packet rules.
 func (h hit) nodes() []string {
-	if len(h.cut) == 0 {
-		return h.fault.Nodes()
-	}
 	var names []string
-	for _, n := range h.cut {
+	for _, n := range slices.Concat(h.cut, h.around) {
 		names = append(names, n.Name)
+	}
+	if len(names) == 0 {
+		return h.fault.Nodes()
 	}
 	return names
 }

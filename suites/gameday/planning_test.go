@@ -113,6 +113,39 @@ func TestPlanHasWhatIsAllowed(t *testing.T) {
 	}
 }
 
+// Leaders are asked for, so they need a cluster.
+func TestEveryChoiceCanBePlanned(t *testing.T) {
+	now := time.Now()
+	stored := consenting(3, "etcd, kube-apiserver", now)
+	stored.Data[consent.Key] = strings.Replace(stored.Data[consent.Key], "[process, network]", "[process, network, resources]", 1)
+	_, p := on(stacked(3, 1), stored)
+	for name := range choices {
+		if !strings.HasSuffix(name, "-leader") {
+			p.Names = append(p.Names, name)
+		}
+	}
+	made, err := p.Plan(t.Context(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := made.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	read, err := plan.Read(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context(), read, now); err != nil {
+		t.Error(err)
+	}
+	for _, e := range read.Experiments {
+		if lost := len(e.Losing) > 0; lost == e.Predicted.Writable {
+			t.Errorf("%s loses %v, and is predicted to be %+v", e.Name, e.Losing, e.Predicted)
+		}
+	}
+}
+
 func TestPlanRefusesWhatIsNotAllowed(t *testing.T) {
 	now := time.Now()
 	for name, test := range map[string]struct {
