@@ -21,6 +21,7 @@ func shortNames(e *record.Experiment) *record.Experiment {
 	short.Probes = shorten(cluster, e.Probes, func(p *record.Probe) []*string { return []*string{&p.Vantage} })
 	short.EtcdLeaders = shorten(cluster, e.EtcdLeaders, func(l *record.EtcdTenure) []*string { return []*string{&l.Leader} })
 	short.Recoveries = shorten(cluster, e.Recoveries, func(r *record.Recovery) []*string { return []*string{&r.After} })
+	short.States = shorten(cluster, e.States, func(s *record.State) []*string { return []*string{&s.Of} })
 	short.Leases = slices.Clone(e.Leases)
 	for i, l := range e.Leases {
 		short.Leases[i].Holds = shorten(cluster, l.Holds, func(h *record.Tenure) []*string { return []*string{&h.Holder} })

@@ -41,7 +41,7 @@ func drawTimeline(e *record.Experiment) template.HTML {
 	flags := t.flags()
 	top := flagHeight*float64(rowsUsed(flags)) + 4
 	lanes := top + bandHeight + 4
-	bottom := lanes + laneHeight*float64(len(e.Probes)+len(e.Leases)+min(len(e.EtcdLeaders), 1)) + 4
+	bottom := lanes + laneHeight*float64(len(e.Probes)+len(e.Leases)+min(len(e.EtcdLeaders), 1)+len(changes(e))) + 4
 	height := bottom + axisHeight
 
 	t.raw(`<svg class="timeline" viewBox="0 0 `, viewWidth, " ", height, `" role="img" aria-label="`)
@@ -57,6 +57,7 @@ func drawTimeline(e *record.Experiment) template.HTML {
 	t.probes()
 	t.leaders()
 	t.leases()
+	t.states()
 	t.marks(flags, bottom)
 	t.raw("</svg></svg>")
 	return template.HTML(t.String()) // every text of the record went through escape
@@ -164,6 +165,9 @@ func (t *timeline) labels(top, lanes float64) {
 	for _, l := range t.e.Leases {
 		lane("lease "+l.Name, "", plotLeft-8)
 	}
+	for _, s := range changes(t.e) {
+		lane(s.Of, "", plotLeft-8)
+	}
 	t.raw(`<path class="rule" d="`, rules.String(), `"/><g>`, names.String(), `</g><g class="vantage">`, vantages.String(), `</g><g class="end">`, outs.String(), "</g>")
 }
 
@@ -204,6 +208,42 @@ func (t *timeline) leases() {
 		}
 		t.overlaps(l)
 		t.y += laneHeight
+	}
+}
+
+// changes are the states that did not stay the same.
+func changes(e *record.Experiment) []record.State {
+	return slices.DeleteFunc(slices.Clone(e.States), func(s record.State) bool { return len(s.Spans) < 2 })
+}
+
+// stateClass is how what the API says of nodes is drawn; a process of an API server is drawn
+// like a holder.
+var stateClass = map[string]string{
+	record.StateReady: "w up", record.StateNotReady: "w " + classOf(record.NotReady), record.StateUnknown: "w " + classOf(record.TimedOut),
+}
+
+func (t *timeline) states() {
+	for _, s := range changes(t.e) {
+		for n, span := range s.Spans {
+			t.state(n, span, fmt.Sprintf("%s is %s from %s to %s", s.Of, span.Is, clock(span.From), clock(span.To)))
+		}
+		t.y += laneHeight
+	}
+}
+
+func (t *timeline) state(n int, span record.StateSpan, tip string) {
+	x0 := t.x(span.From)
+	x1, middle := max(t.x(span.To), x0+leastBar), t.y+laneHeight/2
+	switch class, ofNode := stateClass[span.Is]; {
+	case span.Is == record.StateReady:
+		t.raw(`<path class="`, class, `" d="M`, x0, " ", middle, "H", x1, `"/>`)
+	case ofNode:
+		t.bar(class, x0, x1, middle-barHeight/2, barHeight, tip)
+	default:
+		t.bar(fmt.Sprintf("holder h%d", n%4), x0, max(x1-1, x0+1), t.y+2.5, laneHeight-5, tip)
+		if label := cut(span.Is, x1-x0-8); label != "" {
+			t.textBeside("inside", x0, 5, t.y+13.5, label)
+		}
 	}
 }
 

@@ -167,3 +167,23 @@ func TestOverlapOfHoldersIsMarked(t *testing.T) {
 		}
 	}
 }
+
+func TestStatesThatChangeHaveALane(t *testing.T) {
+	span := func(from, to float64, is string) record.StateSpan {
+		return record.StateSpan{From: from, To: to, Is: is}
+	}
+	drawn := func(of string, spans ...record.StateSpan) string {
+		return string(drawTimeline(&record.Experiment{Seconds: 20, States: []record.State{{Of: of, Spans: spans}}}))
+	}
+	if got := drawn("node n1", span(0, 20, record.StateReady)); strings.Contains(got, "n1") {
+		t.Errorf("a node that is ready all the time has a lane: %s", got)
+	}
+	got := drawn("node n1", span(0, 5, record.StateReady), span(5, 12, record.StateUnknown), span(12, 20, record.StateReady))
+	if !strings.Contains(got, "node n1 is unknown from 5.00 s to 12.00 s") || strings.Count(got, `class="w up"`) != 2 {
+		t.Errorf("a silent node: %s", got)
+	}
+	got = drawn("kube-apiserver on n1", span(0, 5, "process 1"), span(5, 20, "process 2"))
+	if !strings.Contains(got, "kube-apiserver on n1 is process 2 from 5.00 s to 20.00 s") || !strings.Contains(got, "holder h1") {
+		t.Errorf("an API server that was restarted: %s", got)
+	}
+}

@@ -117,6 +117,8 @@ type Experiment struct {
 	Probes       []Probe       `json:"probes"`
 	Leases       []Lease       `json:"leases"`
 	EtcdLeaders  []EtcdTenure  `json:"etcdLeaders"`
+	// States are what the API said of nodes and API servers.
+	States []State `json:"states,omitempty"`
 	// Recoveries are what followed the faults and their undos, phase by phase.
 	Recoveries []Recovery `json:"recoveries,omitempty"`
 	Audit      *Audit     `json:"audit,omitempty"`
@@ -242,6 +244,27 @@ type EtcdTenure struct {
 	Leader string  `json:"leader"`
 	Term   uint64  `json:"term"`
 }
+
+// State is what the API said of something over time.
+type State struct {
+	Of    string      `json:"of"` // node n1, kube-apiserver on n1
+	Spans []StateSpan `json:"spans"`
+}
+
+// StateSpan is a time in which it was the same: of a node one of the words below, of an API
+// server the number of its process, counted from 1, as in "process 2".
+type StateSpan struct {
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
+	Is   string  `json:"is"`
+}
+
+// What a node is.
+const (
+	StateReady    = "ready"
+	StateNotReady = "not ready"
+	StateUnknown  = "unknown" // silent
+)
 
 // Recovery is how a cluster came back after a fault or an undo, up to the next of them.
 type Recovery struct {

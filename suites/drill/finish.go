@@ -215,7 +215,7 @@ func (d *Drill) describe() {
 	e.EtcdLeaders = d.probes.Etcd().Record(d.window)
 	e.Recoveries = d.recoveries()
 	if d.Topology.Kubernetes() {
-		e.Leases = d.probes.Leases().Record(d.window)
+		e.Leases, e.States = d.probes.Leases().Record(d.window), d.probes.States().Record(d.window)
 	}
 }
 

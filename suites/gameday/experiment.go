@@ -300,6 +300,7 @@ func (r *run) conclude(err error) {
 	for _, t := range r.probes.Timelines() {
 		e.Probes = append(e.Probes, t.Record(window))
 	}
+	e.States = r.probes.States().Record(window)
 	e.Leases, e.EtcdLeaders = r.probes.Leases().Record(window), r.probes.Etcd().Record(window)
 	_, aborted := r.state.abortedAt()
 	switch {

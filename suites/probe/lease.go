@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"faultline/clusters"
 	"faultline/reports/record"
 )
@@ -25,6 +27,7 @@ type LeaseView struct {
 // last known holder stands: that is what a reader of the lock believes.
 type Leases struct {
 	clock   Clock
+	states  *States // of API servers, whose leases are in the same list
 	callers []*caller
 	list    []request
 	turn    atomic.Uint32
@@ -39,8 +42,12 @@ type Leases struct {
 // elected are the components whose locks are watched.
 var elected = []clusters.Component{clusters.Scheduler, clusters.ControllerManager}
 
-func newLeases(clock Clock) *Leases {
-	return &Leases{clock: clock, views: map[string][]LeaseView{}, renews: map[string]time.Duration{}, stamps: map[string]string{}}
+// identityLabel is on the lease by which each API server says that it is there; its holder is
+// another with each start.
+const identityLabel = "apiserver.kubernetes.io/identity"
+
+func newLeases(clock Clock, states *States) *Leases {
+	return &Leases{clock: clock, states: states, views: map[string][]LeaseView{}, renews: map[string]time.Duration{}, stamps: map[string]string{}}
 }
 
 // through reads the locks through all the doors in turn: some API server is healthy as
@@ -81,7 +88,8 @@ func (l *Leases) apply(sent time.Duration, body []byte) error {
 	var list struct {
 		Items []struct {
 			Metadata struct {
-				Name string `json:"name"`
+				Name   string            `json:"name"`
+				Labels map[string]string `json:"labels"`
 			} `json:"metadata"`
 			Spec struct {
 				HolderIdentity   string `json:"holderIdentity"`
@@ -102,6 +110,10 @@ func (l *Leases) apply(sent time.Duration, body []byte) error {
 	l.newest = sent
 	for _, item := range list.Items {
 		name := item.Metadata.Name
+		if item.Metadata.Labels[identityLabel] == string(clusters.APIServer) {
+			of := fmt.Sprintf("%s on %s", clusters.APIServer, item.Metadata.Labels[corev1.LabelHostname])
+			l.states.seeProcess(now, of, item.Spec.HolderIdentity)
+		}
 		if !slices.Contains(elected, clusters.Component(name)) {
 			continue
 		}

@@ -16,7 +16,7 @@ func leaseList(holder string, transitions int) []byte {
 }
 
 func TestLeaseHistory(t *testing.T) {
-	l := newLeases(NewClock())
+	l := newLeases(NewClock(), newStates())
 	apply := func(sent time.Duration, body []byte) {
 		t.Helper()
 		if err := l.apply(sent, body); err != nil {
@@ -50,8 +50,43 @@ func TestLeaseHistory(t *testing.T) {
 	}
 }
 
+func TestAPIServersAreToldByTheirProcesses(t *testing.T) {
+	l := newLeases(NewClock(), newStates())
+	for _, identity := range []string{"apiserver-x_1", "apiserver-x_1", "apiserver-x_2"} {
+		body := fmt.Appendf(nil, `{"items":[{"metadata":{"name":"apiserver-x","labels":{"apiserver.kubernetes.io/identity":"kube-apiserver","kubernetes.io/hostname":"n1"}},
+"spec":{"holderIdentity":%q}}]}`, identity)
+		if err := l.apply(l.clock.Now(), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := l.states.Record(Window{End: time.Hour})
+	if len(got) != 1 || got[0].Of != "kube-apiserver on n1" || len(got[0].Spans) != 2 || got[0].Spans[0].Is != "process 1" || got[0].Spans[1].Is != "process 2" {
+		t.Errorf("a restart is told as %+v", got)
+	}
+}
+
+func TestNodesAreToldByTheirConditions(t *testing.T) {
+	r := &nodeReader{clock: NewClock(), states: newStates()}
+	for _, status := range []string{"True", "True", "Unknown", "False", "True"} {
+		body := fmt.Appendf(nil, `{"items":[{"metadata":{"name":"n1"},"status":{"conditions":[{"type":"Ready","status":%q},{"type":"DiskPressure","status":"False"}]}}]}`, status)
+		if err := r.apply(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var is []string
+	for _, s := range r.states.Record(Window{End: time.Hour})[0].Spans {
+		is = append(is, s.Is)
+	}
+	if want := []string{record.StateReady, record.StateUnknown, record.StateNotReady, record.StateReady}; !reflect.DeepEqual(is, want) {
+		t.Errorf("the node was %q, want %q", is, want)
+	}
+	if err := r.apply([]byte("no")); err == nil {
+		t.Error("an unreadable list is accepted")
+	}
+}
+
 func TestLeaseWindow(t *testing.T) {
-	l := newLeases(NewClock())
+	l := newLeases(NewClock(), newStates())
 	l.views["kube-scheduler"] = []LeaseView{{At: time.Second, Holder: "a"}, {At: 5 * time.Second, Holder: "b", Transitions: 1}}
 	got := l.Record(Window{Start: 3 * time.Second, End: 6 * time.Second})[0].Holds
 	want := []record.Tenure{{From: 0, To: 2, Holder: "a"}, {From: 2, To: 3, Holder: "b", Transitions: 1}}

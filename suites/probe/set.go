@@ -71,6 +71,7 @@ type Set struct {
 	clock   Clock
 	ledger  *Ledger
 	leases  *Leases
+	states  *States
 	etcd    *EtcdLeaders
 
 	timelines []*Timeline
@@ -106,9 +107,9 @@ func New(c *clusters.Cluster, opts Options) (*Set, error) {
 
 func newSet(opts Options) *Set {
 	opts = opts.withDefaults()
-	clock := NewClock()
+	clock, states := NewClock(), newStates()
 	return &Set{
-		opts: opts, clock: clock, ledger: newLedger(ledgerNamespace(opts.Namespace)), leases: newLeases(clock), done: map[Name]*Timeline{},
+		opts: opts, clock: clock, ledger: newLedger(ledgerNamespace(opts.Namespace)), leases: newLeases(clock, states), states: states, done: map[Name]*Timeline{},
 	}
 }
 
@@ -125,7 +126,7 @@ func (s *Set) addDoors(doors []door) error {
 	for _, d := range servers {
 		errs = append(errs, s.addServer(d))
 	}
-	return errors.Join(append(errs, s.addTasks(front), s.addLeases(doors))...)
+	return errors.Join(append(errs, s.addTasks(front), s.addObservers(doors))...)
 }
 
 func (s *Set) addFront(d door) error {
@@ -194,13 +195,18 @@ func (s *Set) addTask(name Name, vantage string, work task) {
 	s.add(s.timeline(name, vantage, s.opts.Interval), t.take)
 }
 
-// addLeases watches the leader locks. Its timeline is not among the probes':
-// through dead API servers it fails as a matter of course.
-func (s *Set) addLeases(doors []door) error {
+// addObservers watches the leader locks and the nodes. Their timelines are not among the
+// probes': through dead API servers they fail as a matter of course.
+func (s *Set) addObservers(doors []door) error {
 	if err := s.leases.through(doors, s.opts.Timeout); err != nil {
 		return err
 	}
 	s.add(NewTimeline("leases", "all", leasesEvery*s.opts.Interval), s.leases.take)
+	nodes, err := newNodeReader(s.clock, s.states, doors, s.opts.Timeout)
+	if err != nil {
+		return err
+	}
+	s.add(NewTimeline("nodes", "all", max(nodesEvery, s.opts.Interval)), nodes.take)
 	return nil
 }
 
@@ -317,6 +323,9 @@ func (s *Set) Ledger() *Ledger { return s.ledger }
 
 // Leases is the history of the leader locks.
 func (s *Set) Leases() *Leases { return s.leases }
+
+// States is the history of nodes and API servers.
+func (s *Set) States() *States { return s.states }
 
 // Etcd is the history of etcd's leaders.
 func (s *Set) Etcd() *EtcdLeaders { return s.etcd }
