@@ -152,6 +152,7 @@ func (d *Day) finish(ctx context.Context) (Outcome, error) {
 	restored := d.injector.Restore(ctx)
 	if at, why := d.state.abortedAt(); why != "" {
 		out.Aborted, out.Undone = why, max(0, d.undone.Sub(at))
+		d.terminal.say("aborted: %s; everything was undone %.2f s later", why, out.Undone.Seconds())
 	}
 	d.state.enter(page.Healing, "proving that the cluster is as before")
 	d.terminal.say("proving that the cluster is as before")

@@ -313,5 +313,21 @@ func (r *run) conclude(err error) {
 	default:
 		e.Verdict = record.Held
 	}
-	r.tell(e.Verdict.Passes(), strings.TrimSpace(fmt.Sprintf("%s %s", e.Verdict, e.Reason)))
+	r.tell(e.Verdict.Passes(), r.account())
+}
+
+// account is the verdict with the prediction beside the observation.
+func (r *run) account() string {
+	text := string(r.entry.Verdict)
+	for _, o := range r.entry.Observations {
+		if o.Recovery {
+			text += "; " + o.Expected + " " + o.Observed
+		} else {
+			text += "; predicted: " + o.Expected + "; observed: " + o.Observed
+		}
+	}
+	if r.entry.Reason != "" {
+		text += "; " + r.entry.Reason
+	}
+	return text
 }
