@@ -83,7 +83,7 @@ printf '%s' "$2" | iptables-restore --noflush --wait
 `
 
 // undelayScript undoes delayScript: $2 is the chain.
-const undelayScript = enter + removeChain + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
+const undelayScript = enter + removeChain + booted + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
 rm -f "$d/delay"
 ` + leave
 

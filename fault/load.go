@@ -260,7 +260,7 @@ systemd-run --quiet --collect --unit="faultline-hold-$id" --property=KillSignal=
 
 // unloadScript undoes loadScript. It does not wait for the API: a unit goes on to ask it to
 // delete the namespace of the fault $1, if there was a load.
-const unloadScript = enter + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
+const unloadScript = enter + booted + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
 if [ -e "$d/ca.crt" ]; then
   systemctl is-active --quiet "faultline-hold-$1-namespace.service" ||
     systemd-run --quiet --collect --unit="faultline-hold-$1-namespace" --property=RuntimeMaxSec=600 -- \

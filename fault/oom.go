@@ -31,6 +31,9 @@ func OOMKill(instances ...clusters.Instance) Fault {
 	return onInstances(KindOOMKill, instances, planOOMKill)
 }
 
+// kernelKills has the kernel's count of all kills for lack of memory, oom_kill, since Linux 4.13.
+const kernelKills = "/proc/vmstat"
+
 func planOOMKill(ctx context.Context, i clusters.Instance, id string) (effect, error) {
 	ps, err := running(ctx, i)
 	if err != nil {
@@ -42,7 +45,7 @@ func planOOMKill(ctx context.Context, i clusters.Instance, id string) (effect, e
 		return effect{}, err
 	}
 	return effect{
-		inject:    command(oomScript, append(append([]string{id}, identity(ps[:1])...), group)...),
+		inject:    command(oomScript, append(append([]string{id}, identity(ps[:1])...), group, kernelKills)...),
 		undo:      command(unlimitScript, id),
 		passes:    true,
 		prove:     func(ctx context.Context) (string, error) { return proveOOMKilled(ctx, i, p, id) },
@@ -91,10 +94,8 @@ echo "$group"
 `
 
 // unlimited puts back what the file $d/limits holds: files and their former values. A
-// group that is gone needs nothing. The shim in $d/shim goes on.
+// group that is gone needs nothing.
 const unlimited = `unlimited() {
-  if [ -e "$d/shim" ]; then kill -s CONT "$(cat "$d/shim")" 2>/dev/null || true; fi
-  rm -f "$d/shim"
   [ -e "$d/limits" ] || return 0
   while read -r file value; do
     [ ! -e "$file" ] || echo "$value" >"$file" || [ ! -e "$file" ]
@@ -103,17 +104,16 @@ const unlimited = `unlimited() {
 `
 
 // oomScript lets PID $2 that started at $3 be killed in its control group $4, for the
-// fault $1. Swap would delay that, so the group may use none meanwhile. A process of ours
-// keeps the group, and with it version 1's count of kills, which version 2 also has in the
-// parent. The container's shim is stopped meanwhile: it would clean the group up, our
-// process included, as soon as the container's first process has ended. What runs in the
-// group must not keep the lock.
+// fault $1. Swap would delay that, so the group may use none meanwhile. The group may be gone
+// as soon as the process is. Version 2 has its count of kills in the parent too; version 1 has
+// not, and there the kernel's own count in the file $5 is taken, which includes the kills of all
+// groups. What runs in the group must not keep the lock.
 const oomScript = enter + armed + same + unlimited + `same "$2" "$3" || gone "$2"
 group=$4
 if [ -e "$group/memory.max" ]; then
   limit=$group/memory.max used=$group/memory.current swap=$group/memory.swap.max kills=$(dirname "$group")/memory.events
 else
-  limit=$group/memory.limit_in_bytes used=$group/memory.usage_in_bytes swap=$group/memory.swappiness kills=$group/memory.oom_control
+  limit=$group/memory.limit_in_bytes used=$group/memory.usage_in_bytes swap=$group/memory.swappiness kills=$5
 fi
 killed() { awk '$1 == "oom_kill" { print $2 }' "$kills"; }
 cache() { awk '$1 == "active_file" || $1 == "inactive_file" { n += $2 } END { printf "%.0f", n }' "$group/memory.stat"; }
@@ -126,16 +126,6 @@ for file in "$limit" "$swap"; do
 done >"$d/part"
 sync "$d/part"
 mv "$d/part" "$d/limits"
-(join; exec sleep 20) 9<&- >/dev/null 2>&1 &
-keeper=$!
-for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  grep -qx "$keeper" "$group/cgroup.procs" && break
-  sleep 0.05
-done
-shim=$(awk '$1 == "PPid:" { print $2 }' "/proc/$2/status")
-case "$(cat "/proc/$shim/comm")" in
-  containerd-shim*) echo "$shim" >"$d/shim"; kill -s STOP "$shim" ;;
-esac
 [ ! -e "$swap" ] || echo 0 >"$swap"
 for more in 0 1 2 3 4 5 6 7; do
   if echo $(($(cat "$used") - $(cache) + more * 1048576)) >"$limit"; then break; fi
@@ -148,7 +138,6 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 after=$(killed)
 unlimited
-kill "$keeper" 2>/dev/null || true
 echo $((after - before)) >"$d/kills"
 `
 
@@ -167,7 +156,7 @@ func proveOOMKilled(ctx context.Context, i clusters.Instance, p clusters.Process
 	}
 	kills, err := strconv.Atoi(strings.TrimSpace(string(out)))
 	if err != nil || kills < 1 {
-		return "", fmt.Errorf("the kernel counts no kill for lack of memory in the control group of %s: %q", i, out)
+		return "", fmt.Errorf("the kernel counts no kill for lack of memory, and %s was to be killed: %q", i, out)
 	}
 	proof, err := proveGone(ctx, i, []clusters.Process{p})
 	if err != nil {

@@ -129,7 +129,7 @@ signal "$which" "$@"
 `
 
 // startScript undoes downScript for the service $2.
-const startScript = enter + startAgain + leave
+const startScript = enter + booted + startAgain + leave
 
 // startAgain starts the service $2, if it is one, also when systemd has given it up.
 const startAgain = `if [ "$2" ]; then
@@ -168,7 +168,7 @@ systemd-run --quiet --collect --unit="$unit" --description="$unit" -- sh -c "$lo
 
 // releaseScript undoes holdScript. $2 is the service that systemd may have given up, if it
 // is one. Status 5 of systemctl: there is no such unit.
-const releaseScript = enter + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
+const releaseScript = enter + booted + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
 ` + startAgain + leave
 
 // watchScript waits for about a second, on the node, for PID $1 that started at $2 to

@@ -265,7 +265,7 @@ func hasty(plan func(context.Context, string) (effect, error)) func(context.Cont
 var groupFiles = map[string]map[string]string{
 	"v1": {
 		"pod/memory.limit_in_bytes": "9223372036854771712", "pod/memory.usage_in_bytes": "9000000", "pod/memory.swappiness": "60",
-		"pod/memory.stat": "active_file 1000000\ninactive_file 2000000\ntotal_active_file 9\n", "pod/memory.oom_control": "oom_kill_disable 0\noom_kill 0\n",
+		"pod/memory.stat": "active_file 1000000\ninactive_file 2000000\ntotal_active_file 9\n", "vmstat": "nr_free_pages 7\noom_kill 0\n",
 	},
 	"v2": {
 		"pod/memory.max": "max", "pod/memory.current": "9000000", "pod/memory.swap.max": "max",
@@ -276,7 +276,7 @@ var groupFiles = map[string]map[string]string{
 // limitOf and killsOf name the files that the kernel reads and writes.
 var (
 	limitOf = map[string]string{"v1": "pod/memory.limit_in_bytes", "v2": "pod/memory.max"}
-	killsOf = map[string]string{"v1": "pod/memory.oom_control", "v2": "memory.events"}
+	killsOf = map[string]string{"v1": "vmstat", "v2": "memory.events"}
 )
 
 func TestScriptsKillForLackOfMemory(t *testing.T) {
@@ -307,7 +307,7 @@ func TestScriptsKillForLackOfMemory(t *testing.T) {
 				}
 				lowered <- "never"
 			}()
-			args := append(append([]string{"oom-0"}, identity([]clusters.Process{p})...), s.path("group/pod"))
+			args := append(append([]string{"oom-0"}, identity([]clusters.Process{p})...), s.path("group/pod"), s.path("group/vmstat"))
 			if _, err := victim.Node.Exec(t.Context(), command(oomScript, args...)...); err != nil {
 				t.Fatal(err)
 			}

@@ -42,6 +42,11 @@ echo $! >"$UNITS/$unit.service"
 `
 
 const standInControl = `#!/bin/sh
+if [ -e "$UNITS.booting" ]; then
+  [ "$1" != show-environment ] || rm "$UNITS.booting"
+  exit 1
+fi
+case "$1" in show-environment) exit ;; esac
 case "$1" in daemon-reload|reset-failed|start|restart) echo "$*" >> "$UNITS.log"; exit ;; esac
 case "$2" in faultline-*) ;; *) echo "$*" >> "$UNITS.log"; exit ;; esac
 unit=$UNITS/$2
@@ -389,5 +394,28 @@ func TestScriptsSurviveSystemd(t *testing.T) {
 		if strings.Contains(script, "${") || strings.Contains(script, "$$") {
 			t.Errorf("the script %s has ${ or $$, which systemd rewrites", name)
 		}
+	}
+}
+
+// A node that was just switched on has to be asked again: recovery undoes first what was done
+// last, and may come to a node while it boots.
+func TestScriptsUndoOnANodeThatBoots(t *testing.T) {
+	for name, undo := range map[string][]string{
+		"a process that was held down": command(releaseScript, "hold-0", ""),
+		"load":                         command(unloadScript, "hold-0"),
+		"a service that was ended":     command(startScript, "hold-0", "x.service"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			_, victim := s.victim()
+			s.enterDirectory("hold-0")
+			s.write("units.booting", "")
+			if _, err := victim.Node.Exec(t.Context(), undo...); err != nil {
+				t.Error(err)
+			}
+			if left := s.leftovers(); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
 	}
 }

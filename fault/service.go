@@ -66,7 +66,7 @@ systemctl "$@"
 
 // unsetScript undoes setScript for the unit $3, wherever that was interrupted. A service
 // that systemd has given up is started again only after reset-failed.
-const unsetScript = enter + `if [ -e "$d/service" ]; then
+const unsetScript = enter + booted + `if [ -e "$d/service" ]; then
   rm -f "$2.new" "$2"
   rmdir "$(dirname "$2")" 2>/dev/null || true
   systemctl daemon-reload

@@ -41,6 +41,14 @@ flock -w 20 9 || { echo "another faultline command hangs on this node" >&2; exit
 const armed = `[ -d "$d" ] || { echo "fault $1 is not armed on this node, or not any more" >&2; exit 1; }
 `
 
+// booted waits until systemd answers. On a node that has just been switched on it does not
+// yet, and a fault that was injected before may have to be undone there.
+const booted = `for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  systemctl show-environment >/dev/null 2>&1 && break
+  sleep 0.5
+done
+`
+
 // leave ends every undo. The timer goes last: it is the second chance of an undo that fails.
 const leave = `[ ! -d "$d" ] || rmdir "$d"
 rmdir /var/lib/faultline 2>/dev/null || true
@@ -57,7 +65,9 @@ systemd-run --quiet --collect --unit="$unit" --description="$unit" --on-active="
 // coded is a command such that it passes systemd unharmed. After a daemon-reload, of which
 // some faults and many installers make use, systemd 252 reads newlines, dollars, quotes
 // and semicolons of a command back wrong.
-func coded(argv []string) string { return base64.StdEncoding.EncodeToString([]byte(clusters.Quote(argv))) }
+func coded(argv []string) string {
+	return base64.StdEncoding.EncodeToString([]byte(clusters.Quote(argv)))
+}
 
 // armCommands arm the undo of an effect, on its node or as the effect wants it.
 func (e effect) armCommands(ttl time.Duration) [][]string {
