@@ -163,7 +163,7 @@ func gamedayVariables(t *testing.T, kubeconfig, name, experiments string) []stri
 	artifacts := t.TempDir()
 	return []string{
 		kubeconfigVariable + "=" + kubeconfig, contextVariable + "=" + name, "ARTIFACTS=" + artifacts, planVariable + "=" + filepath.Join(artifacts, "plan.yaml"),
-		experimentsVariable + "=" + experiments, holdVariable + "=30s", rundir.Variable + "=day" + strings.ToLower(rand.Text()[:6]),
+		experimentsVariable + "=" + experiments, holdVariable + "=50s", rundir.Variable + "=day" + strings.ToLower(rand.Text()[:6]),
 	}
 }
 
@@ -228,7 +228,7 @@ var malformations = []func(text string, dice *mathrand.Rand) string{
 		return fmt.Sprintf("%s\nsurprise%d: true\n", text, dice.IntN(100))
 	},
 	func(text string, dice *mathrand.Rand) string {
-		return strings.Replace(text, "hold: 30s", fmt.Sprintf("hold: %dh", 2+dice.IntN(100)), 1)
+		return strings.Replace(text, "hold: 50s", fmt.Sprintf("hold: %dh", 2+dice.IntN(100)), 1)
 	},
 	func(text string, _ *mathrand.Rand) string {
 		return strings.Replace(text, "fault: hold-down", "fault: destroy", 1)
@@ -264,7 +264,7 @@ func refuseMalformed(t *testing.T, kubeconfig, name, command string) {
 	file := filepath.Join(t.TempDir(), "plan.yaml")
 	for variable, value := range map[string]string{
 		kubeconfigVariable: kubeconfig, contextVariable: name, nodeShellVariable: command, planVariable: file,
-		experimentsVariable: "etcd-member worker", holdVariable: "30s", "ARTIFACTS": t.TempDir(),
+		experimentsVariable: "etcd-member worker", holdVariable: "50s", "ARTIFACTS": t.TempDir(),
 	} {
 		t.Setenv(variable, value)
 	}

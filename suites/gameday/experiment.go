@@ -142,10 +142,12 @@ func (r *run) carryOut(ctx context.Context) error {
 	r.injection = i
 	r.terminal.say("%s is broken: %s", r.Name, strings.ReplaceAll(i.Proof(), "\n", "; "))
 	err = r.hold(ctx)
-	judged := r.judge()
+	if err == nil { // else it was ended before its time
+		err = r.judge()
+	}
 	stop()
 	r.unwell = r.heal(context.WithoutCancel(ctx))
-	return errors.Join(err, judged, r.unwell)
+	return errors.Join(err, r.unwell)
 }
 
 // stand aborts the day when a stop condition is met.

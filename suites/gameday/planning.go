@@ -175,7 +175,7 @@ func (p Planning) experiment(ctx context.Context, name string) (plan.Experiment,
 	outcome := c.Topology.Predict(h.loss)
 	e := plan.Experiment{
 		Name: name, Fault: string(h.fault.Kind), Family: entry.Family, Targets: h.fault.Targets(), Nodes: h.nodes(),
-		Hold: stop.Duration(p.Hold), Takes: stop.Duration(p.Hold + c.Timing.ControlPlaneReturn().Upper/2), Undo: entry.Undo,
+		Hold: stop.Duration(p.Hold), Takes: stop.Duration(p.Hold + c.Timing.LeaseTakeover().Upper), Undo: entry.Undo,
 		Predicted: plan.Prediction{Writable: outcome.Writable, Controlled: outcome.Controlled, Text: foretell(outcome)},
 	}
 	for _, component := range h.losing {
