@@ -15,7 +15,6 @@ import (
 	"faultline/clusters/existing"
 	"faultline/fault"
 	"faultline/reports/record"
-	"faultline/suites/claims"
 	"faultline/suites/gameday"
 	"faultline/suites/gameday/consent"
 	dayplan "faultline/suites/gameday/plan"
@@ -281,7 +280,7 @@ func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) e
 	c := d.planning.Found.Cluster
 	run := &record.Run{
 		Schema: record.SchemaVersion, ID: d.dir.Run, StartedAt: d.started, Seconds: time.Since(d.started).Seconds(),
-		Claims: claims.Record(), Experiments: outcome.Experiments,
+		Claims: []record.Claim{}, Experiments: outcome.Experiments, // a game day tests a cluster, and no document
 		Environment: record.Environment{
 			Kubernetes: c.Kubernetes, Engine: "none: a cluster that was there", Profile: c.Timing.Profile.Name, Slack: c.Timing.Slack,
 			FaultlineVersion: version(),

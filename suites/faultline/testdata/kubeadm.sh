@@ -15,7 +15,7 @@ on() { machine=$1 && shift && docker exec -i "$network-$machine" "$@"; }
 address() { docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$network-$1"; }
 
 boot() {
-  docker run --detach --tty --privileged --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+  docker run --detach --tty --privileged --cgroupns=private --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
     --hostname "$1" --name "$network-$1" --network "$network" --label "faultline.run=$run" \
     --tmpfs /tmp --tmpfs /run --volume /var --volume /lib/modules:/lib/modules:ro "$image" > /dev/null
   echo "$(address "$1") $network-$1" >> "$folder/nodes"
