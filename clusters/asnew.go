@@ -41,17 +41,22 @@ func (c *Cluster) CheckAsNew(ctx context.Context) error {
 	if c.remembered == nil {
 		return fmt.Errorf("nobody has recorded how cluster %s was when it was new", c.Name)
 	}
-	if err := c.CheckShape(ctx); err != nil {
-		return err
-	}
-	if err := c.AwaitEqualHashes(ctx); err != nil {
-		return err
-	}
-	now, err := c.look(ctx)
+	now, err := c.sound(ctx)
 	if err != nil {
 		return err
 	}
 	return now.compare(c.remembered)
+}
+
+// sound looks at a cluster whose shape is whole and whose members of etcd have equal contents.
+func (c *Cluster) sound(ctx context.Context) (*traces, error) {
+	if err := c.CheckShape(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.AwaitEqualHashes(ctx); err != nil {
+		return nil, err
+	}
+	return c.look(ctx)
 }
 
 // AwaitNodesAsNew waits until the cluster's shape, the contents of its etcd's members and
@@ -59,13 +64,7 @@ func (c *Cluster) CheckAsNew(ctx context.Context) error {
 // which others change in a cluster that they use.
 func (c *Cluster) AwaitNodesAsNew(ctx context.Context) error {
 	return Await(ctx, time.Second, "a cluster as before", func(ctx context.Context) error {
-		if err := c.CheckShape(ctx); err != nil {
-			return err
-		}
-		if err := c.AwaitEqualHashes(ctx); err != nil {
-			return err
-		}
-		now, err := c.look(ctx)
+		now, err := c.sound(ctx)
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
@@ -119,28 +118,6 @@ func waiting(pod corev1.Pod) string {
 		}
 	}
 	return ""
-}
-
-// Remove deletes namespaces with everything in them, and waits until they are gone. It may
-// be called again, and for what never was.
-func (t *Target) Remove(ctx context.Context, namespaces ...string) error {
-	for _, name := range namespaces {
-		err := clusters.Await(ctx, time.Second, "the end of namespace "+name, func(ctx context.Context) error {
-			err := t.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
-			switch {
-			case apierrors.IsNotFound(err):
-				return nil
-			case err != nil && !apierrors.IsConflict(err):
-				return err
-			default:
-				return fmt.Errorf("namespace %s is not gone yet", name)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func namespaceObject() *corev1.Namespace {

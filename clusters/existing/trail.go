@@ -83,5 +83,5 @@ func (t Trail) Remove(ctx context.Context, namespaces ...string) error {
 	if err != nil {
 		return err
 	}
-	return target.Remove(ctx, append(namespaces, Namespace)...)
+	return clusters.RemoveNamespaces(ctx, target.client, append(namespaces, Namespace)...)
 }

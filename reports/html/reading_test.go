@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"faultline/reports/browsertest"
 	"faultline/reports/html"
 	"faultline/reports/internal/fixture"
 	"faultline/reports/record"
@@ -48,7 +49,7 @@ func comparison(t *testing.T) string {
 // The report is read in a real browser: with a mouse, with keys, in the dark, on a phone,
 // on paper, without scripts.
 func TestInBrowser(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t)
 	run := gated(fixture.Run(), record.OutcomeRegression)
 	run.Shards = []record.Shard{{Name: "s1", Environment: run.Environment}}
 	run.Experiments[1].Leases[0].Holds = []record.Tenure{{To: 12, Holder: "n1"}, {From: 10, To: 30, Holder: "n2"}} // they overlap

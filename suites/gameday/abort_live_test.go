@@ -60,7 +60,7 @@ func adopted(t *testing.T) *Day {
 		if err := d.withdraw(ctx); err != nil {
 			t.Error(err)
 		}
-		if err := target.Remove(ctx, existing.Namespace); err != nil {
+		if err := clusters.RemoveNamespaces(ctx, target.Client(), existing.Namespace); err != nil {
 			t.Error(err)
 		}
 	})

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,11 +24,9 @@ type LeaseView struct {
 // Leases is who held the leader locks when. While nobody can read them, the
 // last known holder stands: that is what a reader of the lock believes.
 type Leases struct {
-	clock   Clock
-	states  *States // of API servers, whose leases are in the same list
-	callers []*caller
-	list    []request
-	turn    atomic.Uint32
+	clock  Clock
+	states *States // of API servers, whose leases are in the same list
+	turns
 
 	mu     sync.Mutex
 	newest time.Duration // sending of the newest request that was applied
@@ -50,37 +46,15 @@ func newLeases(clock Clock, states *States) *Leases {
 	return &Leases{clock: clock, states: states, views: map[string][]LeaseView{}, renews: map[string]time.Duration{}, stamps: map[string]string{}}
 }
 
-// through reads the locks through all the doors in turn: some API server is healthy as
-// long as there is anything to see. The reads are consistent, so that no answer is older
-// than its request.
-func (l *Leases) through(doors []door, timeout time.Duration) error {
-	for _, d := range doors {
-		c, err := d.open(timeout)
-		if err != nil {
-			return err
-		}
-		l.callers = append(l.callers, c)
-		l.list = append(l.list, c.ask(http.MethodGet, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", serverTimeout(timeout), mediaJSON))
-	}
-	return nil
+// open reads the locks through all the doors. The reads are consistent, so that no answer is
+// older than its request.
+func (l *Leases) open(doors []door, timeout time.Duration) error {
+	return l.through(doors, "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", timeout)
 }
 
 func (l *Leases) take(ctx context.Context) outcome {
-	i := int(l.turn.Add(1)) % len(l.callers)
 	sent := l.clock.Now()
-	a, err := l.callers[i].do(ctx, l.list[i], nil)
-	if err != nil {
-		return failed(err)
-	}
-	defer a.free()
-	o := a.outcome()
-	if o.way != record.Up {
-		return o
-	}
-	if err := l.apply(sent, a.body); err != nil {
-		return outcome{way: record.OtherDown, detail: err.Error()}
-	}
-	return up
+	return l.turns.take(ctx, func(body []byte) error { return l.apply(sent, body) })
 }
 
 // apply takes a list of leases whose request was sent at an instant.

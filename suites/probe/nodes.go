@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,45 +14,19 @@ import (
 // nodesEvery is the time between two looks at the nodes: a list of them is large.
 const nodesEvery = time.Second
 
-// nodeReader reads what the API says of nodes through all doors in turn: some API server is
-// healthy as long as there is anything to see.
+// nodeReader reads what the API says of nodes.
 type nodeReader struct {
-	clock   Clock
-	states  *States
-	callers []*caller
-	list    []request
-	turn    atomic.Uint32
+	turns
+	clock  Clock
+	states *States
 }
 
 func newNodeReader(clock Clock, states *States, doors []door, timeout time.Duration) (*nodeReader, error) {
 	r := &nodeReader{clock: clock, states: states}
-	for _, d := range doors {
-		c, err := d.open(timeout)
-		if err != nil {
-			return nil, err
-		}
-		r.callers = append(r.callers, c)
-		r.list = append(r.list, c.ask(http.MethodGet, "/api/v1/nodes", serverTimeout(timeout), mediaJSON))
-	}
-	return r, nil
+	return r, r.through(doors, "/api/v1/nodes", timeout)
 }
 
-func (r *nodeReader) take(ctx context.Context) outcome {
-	i := int(r.turn.Add(1)) % len(r.callers)
-	a, err := r.callers[i].do(ctx, r.list[i], nil)
-	if err != nil {
-		return failed(err)
-	}
-	defer a.free()
-	o := a.outcome()
-	if o.way != record.Up {
-		return o
-	}
-	if err := r.apply(a.body); err != nil {
-		return outcome{way: record.OtherDown, detail: err.Error()}
-	}
-	return up
-}
+func (r *nodeReader) take(ctx context.Context) outcome { return r.turns.take(ctx, r.apply) }
 
 // apply takes a list of nodes.
 func (r *nodeReader) apply(body []byte) error {

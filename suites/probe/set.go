@@ -198,7 +198,7 @@ func (s *Set) addTask(name Name, vantage string, work task) {
 // addObservers watches the leader locks and the nodes. Their timelines are not among the
 // probes': through dead API servers they fail as a matter of course.
 func (s *Set) addObservers(doors []door) error {
-	if err := s.leases.through(doors, s.opts.Timeout); err != nil {
+	if err := s.leases.open(doors, s.opts.Timeout); err != nil {
 		return err
 	}
 	s.add(NewTimeline("leases", "all", leasesEvery*s.opts.Interval), s.leases.take)

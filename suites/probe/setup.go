@@ -174,19 +174,5 @@ func Remove(ctx context.Context, c *clusters.Cluster, opts Options) error {
 		return err
 	}
 	ns := opts.withDefaults().Namespace
-	return errors.Join(removeNamespace(ctx, client, ns), removeNamespace(ctx, client, ledgerNamespace(ns)))
-}
-
-func removeNamespace(ctx context.Context, client kubernetes.Interface, name string) error {
-	return clusters.Await(ctx, setupPause, "the end of namespace "+name, func(ctx context.Context) error {
-		err := client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			return nil
-		case err != nil && !apierrors.IsConflict(err):
-			return err
-		default:
-			return fmt.Errorf("namespace %s is not gone yet", name)
-		}
-	})
+	return clusters.RemoveNamespaces(ctx, client, ns, ledgerNamespace(ns))
 }

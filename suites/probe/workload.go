@@ -106,7 +106,7 @@ func RemoveWorkload(ctx context.Context, c *clusters.Cluster) error {
 	if err != nil {
 		return err
 	}
-	return removeNamespace(ctx, client, workloadNamespace)
+	return clusters.RemoveNamespaces(ctx, client, workloadNamespace)
 }
 
 func (w *Deployed) createService(ctx context.Context, client kubernetes.Interface, opts WorkloadOptions) error {

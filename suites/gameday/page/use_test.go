@@ -12,12 +12,14 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"faultline/reports/browsertest"
 )
 
 // The page is used in a real browser: with a mouse, with keys, on a phone, in the dark, and
 // while its server goes away.
 func TestInBrowser(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t)
 	for name, test := range map[string]func(context.Context, *day){
 		"shows the snapshot":                      testShows,
 		"approve and skip":                        testDecide,

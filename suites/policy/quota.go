@@ -1,0 +1,64 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// Document A: namespaces with quotas for CPU and memory divide the workers into virtual
+// clusters (A:L74-75).
+var _ = Describe("A namespace with a quota", Topology(topology), Nightly, SpecPriority(4), Component(clusters.APIServer), func() {
+	It("gets as many pods as its quota allows, however many API servers are asked, and takes none from its neighbour", Claims("CONF-06"), func(ctx SpecContext) {
+		QuotasDivide(ctx, On(ctx, topology))
+	})
+})
+
+// QuotasDivide is the experiment of CONF-06; sabotage runs use it too.
+func QuotasDivide(ctx context.Context, d *Drill) {
+	GinkgoHelper()
+	makeNamespace(d, divided, nil)
+	makeNamespace(d, neighbour, nil)
+	Expect(d.Attempt("give one of two namespaces a quota and a limit range", divide)).To(BeAccepted())
+	fill(ctx, d, few, d.APIServers())
+
+	lost, others := bystander(d)
+	d.Inject(fault.Stop(lost))
+	d.AskThrough(others[0])
+	full := newRights(asAdministrator(d), withoutRoom...)
+	Expect(d.StaysTrue("the others let nobody exceed the quota while one is down", full.exactly(others...))).To(Succeed())
+	Expect(d.Attempt("double the quota", setQuota(2*few))).To(BeAccepted())
+	fill(ctx, d, 2*few, others)
+
+	d.Undo()
+	Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.StaticPodReturn()))
+	Expect(d.BecomesTrue("nor does that one when it is back", d.Timing.StaticPodReturn(), full.exactly(lost.Node.APIServer()))).To(Succeed())
+	Expect(full.told(d)).To(Succeed())
+	d.AskThrough(d.Front())
+	endNamespaces(d, divided, neighbour)
+}
+
+// fill sends a storm of pods through API servers at the namespace with the quota, which has
+// room for few of them.
+func fill(ctx context.Context, d *Drill, quota int, servers []clusters.Endpoint) {
+	GinkgoHelper()
+	admin := asAdministrator(d)
+	Expect(d.BecomesTrue("the API servers know the quota", d.Timing.Binding(), newRights(admin, withRoom...).known(servers...))).To(Succeed())
+	seen := stormThrough(ctx, d, servers)
+	Expect(d.Saw(fmt.Sprintf("of a storm of pods %d are accepted, and all others exceed the quota", few), seen.String(), seen.keeps(few))).To(Succeed())
+	Expect(d.BecomesTrue(fmt.Sprintf("the namespace has %d pods", quota), d.Timing.Noticed(), podsExist(divided, quota))).To(Succeed())
+	Expect(d.BecomesTrue("the API servers know that there is no room", d.Timing.Noticed(), newRights(admin, withoutRoom...).known(servers...))).To(Succeed())
+
+	for _, e := range servers {
+		d.AskThrough(e)
+		Expect(d.Attempt("create a pod in the other namespace", createIn(neighbour))).To(BeAccepted())
+	}
+	Expect(d.BecomesTrue("all pods of the other namespace are placed", d.Timing.Binding(), allPlaced(neighbour))).To(Succeed())
+}
