@@ -98,11 +98,12 @@ func TestAborts(t *testing.T) {
 	t.Logf("probes: %.1f requests a second, %.3f cores", float64(requests)/elapsed, (ownCPU(t)-cpu).Seconds()/elapsed)
 }
 
-// abortOnce holds a scheduler down and aborts in the middle.
+// abortOnce pauses a scheduler and aborts in the middle. What is paused comes back at once;
+// what is killed again and again would have to wait for the kubelet's back-off.
 func (d *Day) abortOnce(t *testing.T, i clusters.Instance) time.Duration {
 	t.Helper()
 	ctx := d.renew(t)
-	r := &run{Day: d, Experiment: plan.Experiment{Name: "scheduler", Hold: plan.Duration(time.Minute)}, hit: heldDown(d.cluster, i), began: d.watch.now()}
+	r := &run{Day: d, Experiment: plan.Experiment{Name: "scheduler", Hold: plan.Duration(time.Minute)}, hit: hit{fault: fault.Pause(i)}, began: d.watch.now()}
 	r.announce()
 	done := make(chan error, 1)
 	go func() { done <- r.carryOut(ctx) }()
