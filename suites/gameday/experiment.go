@@ -30,12 +30,11 @@ type run struct {
 
 // experiment shows, asks, checks, breaks, watches, undoes and tells. An error ends the day.
 func (d *Day) experiment(ctx context.Context, n int) error {
-	r := &run{Day: d, Experiment: d.Plan.Experiments[n], number: n + 1, began: d.watch.now()}
+	r := &run{Day: d, Experiment: d.Plan.Experiments[n], number: n + 1}
 	if err := r.check(ctx); err != nil {
 		return err
 	}
-	r.announce()
-	switch said, err := d.state.await(ctx); {
+	switch said, err := d.state.await(ctx, r.announce()); {
 	case err != nil:
 		return err
 	case said == skipped:
@@ -46,6 +45,7 @@ func (d *Day) experiment(ctx context.Context, n int) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
+	r.began = d.watch.now()
 	r.entry = record.Experiment{
 		ID: fmt.Sprintf("g%02d", r.number), Name: "Game day: " + r.does(), Claims: []string{}, Topology: d.cluster.Topology.Name,
 		Cluster: d.cluster.Name, StartedAt: time.Now(),
@@ -98,17 +98,20 @@ func (r *run) checkDirect(ctx context.Context) error {
 	return nil
 }
 
-// announce shows the experiment that waits.
-func (r *run) announce() {
+// announce shows the experiment, and only then lets people decide on it: a word for the one
+// before must not count for this one.
+func (r *run) announce() <-chan decision {
 	r.state.update(func(p *page.Snapshot) {
 		p.Experiment = &page.Experiment{
 			ID: r.Name, Number: r.number, Of: len(r.Plan.Experiments), Name: r.does(), Fault: r.Fault, Targets: r.Targets,
 			Prediction: r.Predicted.Text, Undo: r.Undo,
 		}
 	})
+	answer := r.state.ask()
 	r.state.enter(page.Waiting, "%s waits for approval", r.Name)
 	r.terminal.say("experiment %d of %d, %s: %s, for %s. Predicted: %s. Type: approve, skip, abort, or note and a text",
 		r.number, len(r.Plan.Experiments), r.Name, r.does(), r.Hold, r.Predicted.Text)
+	return answer
 }
 
 // tell shows how the experiment ended.
@@ -137,6 +140,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	i, err := r.injector.Inject(ctx, r.hit.fault.WithTTL(time.Duration(r.Hold)+margin))
 	if err != nil {
 		r.undone = time.Now()
+		if len(r.injector.Open()) > 0 {
+			r.unwell = err
+		}
 		return fmt.Errorf("%w: %w", errInconclusive, err)
 	}
 	r.injection = i

@@ -85,12 +85,17 @@ func (s *state) snapshot() page.Snapshot {
 	return p
 }
 
-// await waits for what people say to the experiment that is shown.
-func (s *state) await(ctx context.Context) (decision, error) {
+// ask lets people decide on an experiment from now on. Their word comes over the channel.
+func (s *state) ask() <-chan decision {
 	said := make(chan decision, 1)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.waiting = said
-	s.mu.Unlock()
+	return said
+}
+
+// await waits for what people say to the experiment that is shown.
+func (s *state) await(ctx context.Context, said <-chan decision) (decision, error) {
 	defer func() {
 		s.mu.Lock()
 		s.waiting = nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"faultline/suites/gameday/page"
 	"faultline/suites/gameday/plan"
@@ -18,19 +17,12 @@ func waiting(t *testing.T) (*state, context.Context, chan decision) {
 	s := newState("staging", "https://x", abort)
 	s.update(func(p *page.Snapshot) { p.Experiment = &page.Experiment{ID: "api-server"} })
 	said := make(chan decision, 1)
+	answer := s.ask()
 	go func() {
-		d, _ := s.await(ctx)
+		d, _ := s.await(ctx, answer)
 		said <- d
 	}()
-	for {
-		s.mu.Lock()
-		open := s.waiting != nil
-		s.mu.Unlock()
-		if open {
-			return s, ctx, said
-		}
-		time.Sleep(time.Millisecond)
-	}
+	return s, ctx, said
 }
 
 func TestApprovalIsForTheExperimentThatWaits(t *testing.T) {
