@@ -50,7 +50,7 @@ var Components = []Component{
 var services = []Component{HAProxy, Keepalived, RegistryServer}
 
 // Static tells whether kubeadm runs the component as a static pod.
-func (c Component) Static() bool { return slices.Contains(stack, c) }
+func (c Component) Static() bool { return slices.Contains(Stack, c) }
 
 // Elected tells whether one instance of the component leads by a lease.
 func (c Component) Elected() bool { return c == Scheduler || c == ControllerManager }
@@ -156,7 +156,7 @@ func (n *Node) Everything() Instances {
 // components is what the topology places on the node.
 func (n *Node) components() []Component {
 	if n.Components == nil && n.Role == ControlPlane {
-		return stack
+		return Stack
 	}
 	return n.Components
 }

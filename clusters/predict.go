@@ -90,7 +90,7 @@ func (t Topology) SinglePoints() []string {
 			add(fmt.Sprintf("disk %s/%s", h.Name, d.Name), Loss{Disks: []string{h.Name + "/" + d.Name}})
 		}
 	}
-	if single := t.singleComponents(); len(single) == len(stack) {
+	if single := t.singleComponents(); len(single) == len(Stack) {
 		points = append(points, "every component")
 	} else {
 		points = append(points, single...)
@@ -104,7 +104,7 @@ func (t Topology) SinglePoints() []string {
 // singleComponents names the components of which no instance may be lost.
 func (t Topology) singleComponents() []string {
 	var single []string
-	for _, c := range stack {
+	for _, c := range Stack {
 		if (t.Kubernetes() || c == Etcd) && !t.Predict(Loss{Components: []Component{c}}).Controlled {
 			single = append(single, string(c))
 		}

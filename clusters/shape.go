@@ -167,7 +167,7 @@ func (c *Cluster) checkNodeProcesses(ctx context.Context, n *Node) error {
 	if err != nil {
 		return fmt.Errorf("health of the scheduler and the controller manager on %s: %w", n.Name, err)
 	}
-	for _, component := range slices.Concat(stack, services) {
+	for _, component := range slices.Concat(Stack, services) {
 		if err := c.checkComponent(n, component, findProcesses(string(out), component)); err != nil {
 			return err
 		}

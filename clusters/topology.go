@@ -154,8 +154,8 @@ func (t Topology) Count(role Role) int {
 // Kubernetes tells whether the layout has a Kubernetes cluster, and not only etcd.
 func (t Topology) Kubernetes() bool { return t.Count(ControlPlane) > 0 }
 
-// stack is what kubeadm runs on a control-plane node.
-var stack = []Component{Etcd, APIServer, Scheduler, ControllerManager}
+// Stack is what kubeadm runs on a control-plane node.
+var Stack = []Component{Etcd, APIServer, Scheduler, ControllerManager}
 
 // Components is what runs on a member of the layout, repeated where there are copies.
 func (t Topology) Components(m Member) []Component {
@@ -163,9 +163,9 @@ func (t Topology) Components(m Member) []Component {
 	case m.Components != nil:
 		return m.Components
 	case m.Role == ControlPlane && t.Count(EtcdServer) > 0:
-		return stack[1:]
+		return Stack[1:]
 	case m.Role == ControlPlane:
-		return stack
+		return Stack
 	case m.Role == EtcdServer || m.Role == EventsServer || m.Role == Database:
 		return []Component{Etcd}
 	case m.Role == Balancer:
@@ -229,7 +229,7 @@ func (t Topology) sum(master, worker, server, further uint64) uint64 {
 	for _, m := range t.Members() {
 		switch m.Role {
 		case ControlPlane:
-			sum += master + uint64(max(0, len(t.Components(m))-len(stack)))*further
+			sum += master + uint64(max(0, len(t.Components(m))-len(Stack)))*further
 		case Worker:
 			sum += worker
 		default:

@@ -40,7 +40,7 @@ func TestValidateRefuses(t *testing.T) {
 		"too few for etcd":             func(t *Topology) { t.Hosts[0].Disks = []Disk{{Name: "m", Bytes: 1000, Devices: 1}} },
 		"cannot be placed":             func(t *Topology) { t.Hosts[0].Members[0].Components = []Component{Kubelet} },
 		"both on control-plane": func(t *Topology) {
-			t.Hosts[0].Members = append(t.Hosts[0].Members, Member{Role: EtcdServer}, Member{Role: ControlPlane, Components: stack})
+			t.Hosts[0].Members = append(t.Hosts[0].Members, Member{Role: EtcdServer}, Member{Role: ControlPlane, Components: Stack})
 		},
 		"unknown workload": func(t *Topology) { t.Workloads = []Workload{"mining"} },
 		"role database":    func(t *Topology) { t.Workloads = []Workload{ExternalDatabase} },

@@ -90,8 +90,8 @@ func (v *validation) member(h Host, m Member) {
 		v.bad("host %q: unknown role %q, want one of %v", h.Name, m.Role, roles)
 	}
 	for _, c := range m.Components {
-		if !slices.Contains(stack, c) {
-			v.bad("host %q: %q cannot be placed, want one of %v", h.Name, c, stack)
+		if !slices.Contains(Stack, c) {
+			v.bad("host %q: %q cannot be placed, want one of %v", h.Name, c, Stack)
 		}
 	}
 	if len(m.Components) > 0 && !m.Role.Kubernetes() {
@@ -122,7 +122,7 @@ func (v *validation) control(t Topology) {
 		v.bareEtcd(t)
 		return
 	}
-	for _, c := range stack[1:] {
+	for _, c := range Stack[1:] {
 		if t.count(ControlPlane, c)+t.count(Worker, c) == 0 {
 			v.bad("no member has the %s", c)
 		}

@@ -86,7 +86,7 @@ func (d *discovery) read(ctx context.Context) error {
 	}
 	d.nodes, d.pods = nodes.Items, pods.Items
 	slices.SortFunc(d.nodes, func(a, b corev1.Node) int {
-		return cmp.Or(boolOrder(isMaster(b), isMaster(a)), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(masterFirst(a), masterFirst(b)), cmp.Compare(a.Name, b.Name))
 	})
 	if len(d.staticPods(clusters.APIServer)) == 0 {
 		return fmt.Errorf("context %q: no API server runs as a static pod of kube-system, as kubeadm has it: a control plane that others run cannot be broken from here", d.target.Name)
@@ -94,15 +94,12 @@ func (d *discovery) read(ctx context.Context) error {
 	return nil
 }
 
-func boolOrder(a, b bool) int {
-	switch {
-	case a == b:
+// masterFirst orders nodes: the first one is asked for what all masters have.
+func masterFirst(n corev1.Node) int {
+	if isMaster(n) {
 		return 0
-	case a:
-		return 1
-	default:
-		return -1
 	}
+	return 1
 }
 
 func isMaster(n corev1.Node) bool {
@@ -117,9 +114,6 @@ func (d *discovery) staticPods(component clusters.Component) []corev1.Pod {
 		return !static || p.Labels["component"] != string(component)
 	})
 }
-
-// stack is what kubeadm runs as static pods.
-var stack = []clusters.Component{clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager}
 
 func (d *discovery) addNodes() error {
 	for _, seen := range d.nodes {
@@ -161,7 +155,7 @@ func (d *discovery) hostOf(n corev1.Node) string {
 
 func (d *discovery) componentsOn(node string) []clusters.Component {
 	components := []clusters.Component{} // nil would mean kubeadm's stack
-	for _, component := range stack {
+	for _, component := range clusters.Stack {
 		for _, p := range d.staticPods(component) {
 			if p.Spec.NodeName == node {
 				components = append(components, component)

@@ -36,7 +36,7 @@ func (c cluster) objects() []runtime.Object {
 		}
 		if n <= c.masters {
 			node.Labels["node-role.kubernetes.io/control-plane"] = ""
-			for _, component := range stack {
+			for _, component := range clusters.Stack {
 				if component != clusters.Etcd || !c.externalEtcd {
 					all = append(all, staticPod(component, node.Name, c.flags[component]))
 				}

@@ -32,10 +32,10 @@ func (d *discovery) timing() clusters.Timing {
 	profile := clusters.DocumentedProfile()
 	profile.Name = "discovered"
 	for _, p := range d.staticPods(clusters.ControllerManager) {
-		d.duration(p, "node-monitor-grace-period", &profile.NodeMonitorGracePeriod)
+		d.setting(p, "node-monitor-grace-period", time.ParseDuration, &profile.NodeMonitorGracePeriod)
 	}
 	for _, p := range d.staticPods(clusters.APIServer) {
-		d.seconds(p, "default-unreachable-toleration-seconds", &profile.NodeTolerations)
+		d.setting(p, "default-unreachable-toleration-seconds", inSeconds, &profile.NodeTolerations)
 	}
 	for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
 		for _, p := range d.staticPods(component) {
@@ -49,28 +49,22 @@ func (d *discovery) timing() clusters.Timing {
 	return clusters.Timing{Profile: profile, Slack: clusters.DefaultSlack}
 }
 
-func (d *discovery) duration(p corev1.Pod, flag string, into *time.Duration) {
+// setting reads a flag; without it, or with one that nobody understands, the default stays.
+func (d *discovery) setting(p corev1.Pod, flag string, parse func(string) (time.Duration, error), into *time.Duration) {
 	text := flagsOf(p)[flag]
 	if text == "" {
 		return
 	}
-	value, err := time.ParseDuration(text)
+	value, err := parse(text)
 	if err != nil {
-		d.unknown("%s runs with --%s=%s, which is no duration: the default of %s is assumed", p.Name, flag, text, *into)
+		d.unknown("%s runs with --%s=%s, which nobody understands: the default of %s is assumed", p.Name, flag, text, *into)
 		return
 	}
 	*into = value
 }
 
-func (d *discovery) seconds(p corev1.Pod, flag string, into *time.Duration) {
-	text := flagsOf(p)[flag]
-	if text == "" {
-		return
-	}
-	value, err := strconv.Atoi(text)
-	if err != nil {
-		d.unknown("%s runs with --%s=%s, which is no number: the default of %s is assumed", p.Name, flag, text, *into)
-		return
-	}
-	*into = time.Duration(value) * time.Second
+// inSeconds is a time that a flag gives as a number of seconds.
+func inSeconds(text string) (time.Duration, error) {
+	seconds, err := strconv.Atoi(text)
+	return time.Duration(seconds) * time.Second, err
 }

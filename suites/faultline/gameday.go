@@ -11,14 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"faultline/clusters"
 	"faultline/clusters/existing"
 	"faultline/fault"
 	"faultline/reports/record"
 	"faultline/suites/gameday"
 	"faultline/suites/gameday/consent"
 	dayplan "faultline/suites/gameday/plan"
-	"faultline/suites/probe"
 	"faultline/suites/rundir"
 )
 
@@ -30,7 +28,7 @@ const (
 	hostLabelVariable   = "FAULTLINE_HOST_LABEL"     // a node label that names hosts
 	nodeShellVariable   = "FAULTLINE_NODE_SHELL"     // a command that reaches {address} or {name}, instead of pods
 	accessImageVariable = "FAULTLINE_ACCESS_IMAGE"   // of those pods; empty: one that the nodes have
-	experimentsVariable = "FAULTLINE_EXPERIMENTS"    // names, see gameday.Choices
+	experimentsVariable = "FAULTLINE_EXPERIMENTS"    // names, each perhaps with a node
 	holdVariable        = "FAULTLINE_HOLD"           // how long each fault is held
 	planVariable        = "FAULTLINE_PLAN"           // the plan to run
 	intervalVariable    = "FAULTLINE_PROBE_INTERVAL" // between two samples of a probe
@@ -262,7 +260,7 @@ func (d *day) run(ctx context.Context, interval time.Duration, page string) (gam
 		return gameday.Outcome{}, err
 	}
 	outcome, err := gameday.Run(ctx, gameday.Options{
-		Planning: d.planning, Plan: d.plan, Run: d.dir.Run, Journal: journal, Interval: interval, Page: page,
+		Planning: d.planning, Plan: d.plan, Journal: journal, Interval: interval, Page: page,
 		In: os.Stdin, Out: os.Stdout, Save: d.save, Direct: d.direct,
 	})
 	return outcome, errors.Join(err, journal.Close())
@@ -305,64 +303,4 @@ func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) e
 	}
 	fmt.Printf("\nthe day, for people: %s\n", path)
 	return publish(ctx, d.dir, run)
-}
-
-// leave takes away the way to the nodes, unless a fault is still open that has to be undone
-// over it.
-func (d *day) leave(ctx context.Context) error {
-	open, err := notRestored(d.dir)
-	if err != nil || len(open) > 0 {
-		return errors.Join(err, fmt.Errorf("%d faults are not undone; the way to the nodes stays for: make chaos-recover", len(open)))
-	}
-	return leaveTarget(ctx, d.dir)
-}
-
-// leaveTarget removes what a game day has left on its cluster, and its private state.
-func leaveTarget(ctx context.Context, dir rundir.Dir) error {
-	trail, err := existing.LoadTrail(dir.Trail())
-	if errors.Is(err, os.ErrNotExist) {
-		return dir.RemoveState()
-	}
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
-	defer cancel()
-	if err := trail.Remove(ctx, probe.Namespaces()...); err != nil {
-		return fmt.Errorf("remove what the day has created in the cluster: %w; try again with: make chaos-recover", err)
-	}
-	return dir.RemoveState()
-}
-
-// leaveTime limits how long the pods may take to end.
-const leaveTime = 3 * time.Minute
-
-// gamedayWays are the ways to the nodes of clusters that game days were held on, by the
-// cluster's name.
-func gamedayWays(dirs []rundir.Dir) (map[string]clusters.Shell, error) {
-	ways := map[string]clusters.Shell{}
-	for _, d := range dirs {
-		trail, err := existing.LoadTrail(d.Trail())
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if ways[trail.Context], err = trail.Shell(); err != nil {
-			return nil, err
-		}
-	}
-	return ways, nil
-}
-
-// leaveGamedays takes away what game days left on their clusters, once nothing is open there.
-func leaveGamedays(ctx context.Context, dirs []rundir.Dir) error {
-	var errs []error
-	for _, d := range dirs {
-		if _, err := os.Stat(d.Trail()); err == nil {
-			errs = append(errs, leaveTarget(ctx, d))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -48,21 +48,15 @@ var choices = map[string]choice{
 	"master":                    {"a master and all other nodes do not reach each other", partition(clusters.ControlPlane)},
 }
 
-// Choices lists the experiments, a line each for people.
-func Choices() []string {
-	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(choices)) {
-		lines = append(lines, fmt.Sprintf("%-26s %s", name, choices[name].does))
-	}
-	return lines
-}
+// everyChoice lists the names of all experiments.
+func everyChoice() []string { return slices.Sorted(maps.Keys(choices)) }
 
 // find takes a name such as worker or worker:n5 apart.
 func find(name string) (c choice, node string, err error) {
 	word, node, _ := strings.Cut(name, ":")
 	c, ok := choices[word]
 	if !ok {
-		return choice{}, "", fmt.Errorf("unknown experiment %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(choices)), ", "))
+		return choice{}, "", fmt.Errorf("unknown experiment %q; there are: %s", name, strings.Join(everyChoice(), ", "))
 	}
 	return c, node, nil
 }
@@ -89,6 +83,20 @@ func nodeNames(instances clusters.Instances) []string {
 	return names
 }
 
+// needed is how many instances of a component have to be there: a majority of etcd, and one of
+// any other.
+func needed(c *clusters.Cluster, component clusters.Component) int {
+	if component == clusters.Etcd {
+		return len(c.EtcdMembers())/2 + 1
+	}
+	return 1
+}
+
+// others are all nodes but this one.
+func others(c *clusters.Cluster, n *clusters.Node) []*clusters.Node {
+	return slices.DeleteFunc(slices.Clone(c.Nodes), func(o *clusters.Node) bool { return o == n })
+}
+
 // heldDown is a hit on instances of one component.
 func heldDown(c *clusters.Cluster, instances ...clusters.Instance) hit {
 	component := instances[0].Component
@@ -96,11 +104,7 @@ func heldDown(c *clusters.Cluster, instances ...clusters.Instance) hit {
 	for range instances {
 		h.loss.Components = append(h.loss.Components, component)
 	}
-	needed := 1
-	if component == clusters.Etcd {
-		needed = len(c.EtcdMembers())/2 + 1
-	}
-	if len(c.Instances(component))-len(instances) < needed {
+	if len(c.Instances(component))-len(instances) < needed(c, component) {
 		h.losing = []clusters.Component{component}
 		h.fault = h.fault.Losing(component)
 	}
@@ -198,26 +202,21 @@ func lossy(_ context.Context, c *clusters.Cluster, name string) (hit, error) {
 	if err != nil {
 		return hit{}, err
 	}
-	others := slices.DeleteFunc(slices.Clone(c.Nodes), func(o *clusters.Node) bool { return o == n })
-	return hit{fault: fault.Loss(lostPercent, []*clusters.Node{n}, others), around: []*clusters.Node{n}}, nil
+	return hit{fault: fault.Loss(lostPercent, []*clusters.Node{n}, others(c, n)), around: []*clusters.Node{n}}, nil
 }
 
 func separated(c *clusters.Cluster, n *clusters.Node) (hit, error) {
-	others := slices.DeleteFunc(slices.Clone(c.Nodes), func(o *clusters.Node) bool { return o == n })
-	if len(others) == 0 {
+	rest := others(c, n)
+	if len(rest) == 0 {
 		return hit{}, fmt.Errorf("node %s has no neighbours to be separated from", n.Name)
 	}
 	h := hit{
-		fault: fault.Partition([]*clusters.Node{n}, others), cut: []*clusters.Node{n},
+		fault: fault.Partition([]*clusters.Node{n}, rest), cut: []*clusters.Node{n},
 		loss: clusters.Loss{Members: []int{memberIndex(c, n)}},
 	}
-	for _, component := range []clusters.Component{clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager} {
-		needed := 1
-		if component == clusters.Etcd {
-			needed = len(c.EtcdMembers())/2 + 1
-		}
-		left := slices.DeleteFunc(c.Instances(component), func(i clusters.Instance) bool { return i.Node == n })
-		if len(left) < needed {
+	for _, component := range clusters.Stack {
+		left := c.Instances(component).Except(n.Instances(component)...)
+		if len(left) < needed(c, component) {
 			h.losing = append(h.losing, component)
 		}
 	}

@@ -20,9 +20,7 @@ import (
 type Options struct {
 	Planning Planning
 	Plan     plan.Plan
-	// Run is the identifier under which the day's faults are journalled.
-	Run     string
-	Journal *fault.Journal
+	Journal  *fault.Journal
 	// Interval is the time between two samples of a probe.
 	Interval time.Duration
 	// Page is where the live page listens; empty: on a free port of the loopback address.

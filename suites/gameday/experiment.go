@@ -136,7 +136,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	defer r.state.begin(nil, noMargin)
 	guarded, stop := context.WithCancel(ctx)
 	defer stop()
-	go r.stand(guarded)
+	go r.state.stand(guarded, r.findings)
 	i, err := r.injector.Inject(ctx, r.hit.fault.WithTTL(time.Duration(r.Hold)+margin))
 	if err != nil {
 		r.undone = time.Now()
@@ -156,24 +156,6 @@ func (r *run) carryOut(ctx context.Context) error {
 	return errors.Join(err, r.unwell)
 }
 
-// stand aborts the day when a stop condition is met.
-func (r *run) stand(ctx context.Context) {
-	ticker := time.NewTicker(judgeEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for _, f := range r.findings() {
-			if f.Met && ctx.Err() == nil {
-				r.state.Abort(fmt.Sprintf("stop condition %s: %s, limit %s", f.Name, f.Value, f.Limit))
-			}
-		}
-	}
-}
-
 // predictedMargin is how many members of etcd may still be lost while the fault holds.
 func (r *run) predictedMargin() int {
 	members := len(r.cluster.EtcdMembers())
@@ -186,7 +168,7 @@ func (r *run) predictedMargin() int {
 	for _, n := range r.hit.cut {
 		taken += len(n.Instances(clusters.Etcd))
 	}
-	return members - taken - members/2 - 1
+	return members - taken - needed(r.cluster, clusters.Etcd)
 }
 
 const (
@@ -200,7 +182,7 @@ func (r *run) awaitSteady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, steadyTime)
 	defer cancel()
 	return clusters.Await(ctx, time.Second, "a steady state", func(ctx context.Context) error {
-		if seen := r.watch.seen(nil, steadyFor); seen.Samples == 0 || seen.ErrorRate > 0 {
+		if seen := r.watch.seen(nil, steadyFor, steadyFor); seen.Samples == 0 || seen.ErrorRate > 0 {
 			return fmt.Errorf("%.0f%% of %d requests failed within %s", 100*seen.ErrorRate, seen.Samples, steadyFor)
 		}
 		for _, f := range r.findings() {
@@ -284,14 +266,35 @@ func (r *run) judge() error {
 	r.entry.Observations = append(r.entry.Observations, record.Observation{
 		Expected: r.Predicted.Text, Observed: foretell(observed), OK: observed == predicted, At: (r.watch.now() - r.began).Seconds(),
 	})
-	if observed == predicted {
+	return compare(predicted, observed, time.Duration(r.Hold), r.cluster.Timing.LeaseTakeover().Upper)
+}
+
+// compare fails where something else was observed than predicted. It proves nothing when the
+// fault was held for less than elections may take.
+func compare(predicted, observed clusters.Outcome, held, least time.Duration) error {
+	switch {
+	case observed == predicted:
 		return nil
-	}
-	if least := r.cluster.Timing.LeaseTakeover().Upper; time.Duration(r.Hold) < least {
+	case held < least:
 		return fmt.Errorf("%w: predicted: %s; observed: %s; it was held for %s, and elections may take %s", errInconclusive,
-			r.Predicted.Text, foretell(observed), r.Hold, least)
+			foretell(predicted), foretell(observed), held, least)
+	default:
+		return fmt.Errorf("predicted: %s; observed: %s", foretell(predicted), foretell(observed))
 	}
-	return fmt.Errorf("predicted: %s; observed: %s", r.Predicted.Text, foretell(observed))
+}
+
+// verdict is what the end of an experiment says of its prediction, and why.
+func verdict(err error, aborted string) (record.Verdict, string) {
+	switch {
+	case aborted != "":
+		return record.Inconclusive, "aborted: " + aborted
+	case errors.Is(err, errInconclusive):
+		return record.Inconclusive, err.Error()
+	case err != nil:
+		return record.Broken, err.Error()
+	default:
+		return record.Held, ""
+	}
 }
 
 // conclude comes to the verdict and puts what was seen into the record.
@@ -311,16 +314,7 @@ func (r *run) conclude(err error) {
 	e.States = r.probes.States().Record(window)
 	e.Leases, e.EtcdLeaders = r.probes.Leases().Record(window), r.probes.Etcd().Record(window)
 	_, aborted := r.state.abortedAt()
-	switch {
-	case aborted != "":
-		e.Verdict, e.Reason = record.Inconclusive, "aborted: "+aborted
-	case errors.Is(err, errInconclusive):
-		e.Verdict, e.Reason = record.Inconclusive, err.Error()
-	case err != nil:
-		e.Verdict, e.Reason = record.Broken, err.Error()
-	default:
-		e.Verdict = record.Held
-	}
+	e.Verdict, e.Reason = verdict(err, aborted)
 	r.tell(e.Verdict.Passes(), r.account())
 }
 

@@ -123,15 +123,6 @@ func (p Planning) same(ctx context.Context, planned plan.Experiment) error {
 // defaultErrorRate stops an experiment that costs half of what it should leave alone.
 const defaultErrorRate = 0.5
 
-func everyChoice() []string {
-	var names []string
-	for name := range choices {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // consented reads who the cluster is and what its owner allows.
 func (p Planning) consented(ctx context.Context) (plan.Target, consent.Consent, error) {
 	identity, err := p.Target.Identity(ctx)

@@ -11,6 +11,7 @@ import (
 
 	"faultline/suites/gameday/page"
 	"faultline/suites/gameday/plan"
+	"faultline/suites/gameday/stop"
 )
 
 // decision is what people say to an experiment that waits.
@@ -141,6 +142,24 @@ func (s *state) Abort(reason string) {
 	}
 	s.shown.Aborted, s.aborted = reason, time.Now()
 	s.abort(fmt.Errorf("%w: %s", errAborted, reason))
+}
+
+// stand aborts the day when a stop condition is met.
+func (s *state) stand(ctx context.Context, findings func() []stop.Finding) {
+	ticker := time.NewTicker(judgeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, f := range findings() {
+			if f.Met && ctx.Err() == nil {
+				s.Abort(fmt.Sprintf("stop condition %s: %s, limit %s", f.Name, f.Value, f.Limit))
+			}
+		}
+	}
 }
 
 // abortedAt is when the day was aborted, and why; the zero time if it was not.

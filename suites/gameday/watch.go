@@ -77,7 +77,7 @@ func (w *watch) ask(ctx context.Context, m clusters.Instance) {
 func (w *watch) margin() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.members) - len(w.cluster.EtcdMembers())/2 - 1
+	return len(w.members) - needed(w.cluster, clusters.Etcd)
 }
 
 // now is the present on the probes' clock.
@@ -104,9 +104,9 @@ func (w *watch) spared(e *plan.Experiment) []*probe.Timeline {
 }
 
 // seen is what a window of the past looked like to the stop conditions.
-func (w *watch) seen(e *plan.Experiment, window time.Duration) stop.Seen {
+func (w *watch) seen(e *plan.Experiment, window, contact time.Duration) stop.Seen {
 	now := w.now()
-	s := stop.Seen{Margin: w.margin(), Silent: now - w.heard(now)}
+	s := stop.Seen{Margin: w.margin(), Silent: now - w.heard(max(0, now-2*contact), now)}
 	failed := 0
 	for _, t := range w.spared(e) {
 		down, up := t.Down(now-window, now), t.Up(now-window, now)
@@ -122,9 +122,10 @@ func (w *watch) seen(e *plan.Experiment, window time.Duration) stop.Seen {
 	return s
 }
 
-// heard is when anything of the cluster answered last, be it with a refusal.
-func (w *watch) heard(now time.Duration) time.Duration {
-	last := time.Duration(0)
+// heard is when anything of the cluster answered last, be it with a refusal; nothing earlier
+// than an instant is looked at, because this is asked often.
+func (w *watch) heard(since, now time.Duration) time.Duration {
+	last := since
 	for _, t := range w.probes.Timelines() {
 		for _, sample := range slices.Backward(t.Samples(last, now)) {
 			if sample.Way != record.TimedOut && sample.Way != record.Starved && sample.Way != record.Pending {
@@ -143,7 +144,7 @@ func (w *watch) findings(e *plan.Experiment, limits stop.Limits, predictedMargin
 	if limits.QuorumMargin > predictedMargin {
 		limits.QuorumMargin = max(predictedMargin, stop.NoMargin)
 	}
-	return append(limits.Judge(w.seen(e, time.Duration(limits.Window))), w.queries.Findings()...)
+	return append(limits.Judge(w.seen(e, time.Duration(limits.Window), time.Duration(limits.Contact))), w.queries.Findings()...)
 }
 
 // show puts what is seen onto the page.

@@ -15,6 +15,7 @@ import (
 	. "faultline/suites/drill"
 	"faultline/suites/hosts"
 	"faultline/suites/leadership"
+	"faultline/suites/policy"
 	"faultline/suites/quorum"
 	"faultline/suites/recovery"
 	"faultline/suites/workers"
@@ -72,6 +73,10 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 			workers.ALoneReplicaIsMissed, "the lone replica runs elsewhere", "WORK"),
 		mutant("secrets are encrypted before they are stored", "single-master", encryptedSecrets,
 			recovery.SecretsAreOnTheDisk, "whoever has the disk can read it", "SEC"),
+		mutant("every account may do anything", "multi-master", everybodyRules,
+			policy.AccessIsDecidedAlike, "is allowed, which nobody has granted", "SEC"),
+		mutant("nobody looks after quotas", "multi-master", withFlag(clusters.APIServer, "--disable-admission-plugins=ResourceQuota"),
+			policy.QuotasDivide, "larger than the quota is allowed, which nobody has granted", "CONF"),
 		mutant("a kubelet carries out no change", "three-host-stacked", silent(1, clusters.ControlPlane),
 			plain(hosts.ChangesRoll), "did not land", "OPS"),
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
