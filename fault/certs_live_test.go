@@ -27,7 +27,8 @@ func TestHumanContract(t *testing.T) {
 	t.Run("sabotage", func(t *testing.T) {
 		mustNotLand(t, c, ForeignCA(ServingCertificate, c.Instances(clusters.APIServer)[0]), DeleteKey(ClientCertificate, c.Instances(clusters.Kubelet)[0]),
 			LoseSigningKey(c), StealLease(c, clusters.Scheduler), DeleteLease(c, clusters.ControllerManager),
-			FailClosedWebhook(c, "pods"), DeleteManifests(c.Nodes[0]))
+			FailClosedWebhook(c, "pods"), DeleteManifests(c.Nodes[0]), Erase(c.Nodes[0]),
+			SetFlag("--leader-elect=false", c.Instances(clusters.Scheduler)[0]))
 	})
 	t.Run("identity", func(t *testing.T) { contractIdentity(t, c) })
 	t.Run("mistakes", func(t *testing.T) { contractMistakes(t, c) })

@@ -106,6 +106,12 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 		undoIdentity(t, c, i, server)
 		mustBeLed(t, c, clusters.Scheduler)
 	})
+	t.Run("the node undoes its erasure", func(t *testing.T) {
+		i := landLive(t, liveInjector(t, c), Erase(node).WithTTL(20*time.Second))
+		eventually(t, "a clean node", time.Until(i.Deadline())+15*time.Second, server, spotless)
+		undoIdentity(t, c, i, server)
+		mustBeLed(t, c, clusters.Scheduler)
+	})
 	t.Run("the manifests are deleted", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), DeleteManifests(node))
 		for _, component := range components[:4] {
