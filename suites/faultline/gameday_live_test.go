@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,26 +77,41 @@ func (d *dayOut) end(t *testing.T, status int) string {
 	return d.text()
 }
 
-// typing waits until the words are said, and answers.
-func (d *dayOut) typing(t *testing.T, said, answer string) {
+// said waits until something is said, and returns the first group of it.
+func (d *dayOut) said(t *testing.T, words *regexp.Regexp) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
-	err := clusters.Await(ctx, 100*time.Millisecond, "the words "+said, func(context.Context) error {
-		if strings.Contains(d.text(), said) {
+	var found []string
+	err := clusters.Await(ctx, 100*time.Millisecond, words.String(), func(context.Context) error {
+		if found = words.FindStringSubmatch(d.text()); found != nil {
 			return nil
 		}
-		if d.cmd.ProcessState != nil {
-			return fmt.Errorf("it has ended")
-		}
-		return fmt.Errorf("not said yet")
+		return errors.New("not said yet")
 	})
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, d.text())
 	}
+	return found[len(found)-1]
+}
+
+// typing waits until the words are said, and answers.
+func (d *dayOut) typing(t *testing.T, said, answer string) {
+	t.Helper()
+	d.said(t, regexp.MustCompile(regexp.QuoteMeta(said)))
 	if _, err := io.WriteString(d.input, answer+"\n"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// account is what the day tells people when it is over.
+func (d *dayOut) account(t *testing.T) string {
+	t.Helper()
+	markdown, err := os.ReadFile(d.said(t, regexp.MustCompile("the day, for people: (.*)")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(markdown)
 }
 
 // consent applies what the owner of the cluster would, after editing the template.
@@ -127,6 +141,7 @@ func TestGameday(t *testing.T) {
 	holdGameday(t, kubeconfig, name, experiments)
 	if clustertest.Full() {
 		killGameday(t, kubeconfig, name)
+		t.Run("by the page", func(t *testing.T) { pageGameday(t, kubeconfig, name) })
 	}
 }
 
@@ -207,89 +222,9 @@ func TestGamedayBesideKubernetes(t *testing.T) {
 		t.Error("the audit log knows nothing of the day that was held")
 	}
 	refuseMalformed(t, kubeconfig, name, command)
+	refuseConsents(t, kubeconfig)
 	if after := audit(); after != before {
 		t.Errorf("%d requests of refused days have changed the cluster", after-before)
-	}
-}
-
-// malformations make a good plan one that must not be run.
-var malformations = []func(text string, dice *mathrand.Rand) string{
-	func(text string, dice *mathrand.Rand) string {
-		return text[:dice.IntN(strings.Index(text, "experiments:"))]
-	},
-	func(text string, dice *mathrand.Rand) string { return otherDigit(text, "uid: ", dice) },
-	func(text string, dice *mathrand.Rand) string { return otherDigit(text, "ca: sha256:", dice) },
-	func(text string, dice *mathrand.Rand) string { return otherDigit(text, "consent: ", dice) },
-	func(text string, dice *mathrand.Rand) string { return otherDigit(text, "address: ", dice) },
-	func(text string, _ *mathrand.Rand) string {
-		return regexp.MustCompile(`expiresAt: .*`).ReplaceAllString(text, "expiresAt: 2020-01-01T00:00:00Z")
-	},
-	func(text string, dice *mathrand.Rand) string {
-		return fmt.Sprintf("%s\nsurprise%d: true\n", text, dice.IntN(100))
-	},
-	func(text string, dice *mathrand.Rand) string {
-		return strings.Replace(text, "hold: 50s", fmt.Sprintf("hold: %dh", 2+dice.IntN(100)), 1)
-	},
-	func(text string, _ *mathrand.Rand) string {
-		return strings.Replace(text, "fault: hold-down", "fault: destroy", 1)
-	},
-	func(text string, _ *mathrand.Rand) string {
-		return strings.Replace(text, "name: etcd-member", "name: api-server", 1)
-	},
-	func(text string, dice *mathrand.Rand) string {
-		return strings.Replace(text, "version: 1", fmt.Sprintf("version: %d", 2+dice.IntN(9)), 1)
-	},
-	func(text string, _ *mathrand.Rand) string {
-		return strings.Replace(text, "writable: true", "writable: false", 1)
-	},
-}
-
-// otherDigit changes one hexadecimal digit of the first value after a key.
-func otherDigit(text, key string, dice *mathrand.Rand) string {
-	at := strings.Index(text, key) + len(key)
-	line, _, _ := strings.Cut(text[at:], "\n")
-	var digits []int
-	for n, c := range line {
-		if c >= '0' && c <= '9' {
-			digits = append(digits, at+n)
-		}
-	}
-	where := digits[dice.IntN(len(digits))]
-	return text[:where] + string('0'+(text[where]-'0'+byte(1+dice.IntN(9)))%10) + text[where+1:]
-}
-
-// refuseMalformed tries to hold 200 game days with plans that are malformed or stale.
-func refuseMalformed(t *testing.T, kubeconfig, name, command string) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "plan.yaml")
-	for variable, value := range map[string]string{
-		kubeconfigVariable: kubeconfig, contextVariable: name, nodeShellVariable: command, planVariable: file,
-		experimentsVariable: "etcd-member worker", holdVariable: "50s", "ARTIFACTS": t.TempDir(),
-	} {
-		t.Setenv(variable, value)
-	}
-	if err := gamedayPlan(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	good, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := mathrand.Uint64()
-	t.Logf("seed %d", seed)
-	dice := mathrand.New(mathrand.NewPCG(seed, 0))
-	for n := range 200 {
-		bad := malformations[n%len(malformations)](string(good), dice)
-		if bad == string(good) {
-			t.Fatalf("malformation %d changes nothing in:\n%s", n%len(malformations), good)
-		}
-		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var refused refusal
-		if err := runGameday(t.Context()); !errors.As(err, &refused) {
-			t.Fatalf("a plan by malformation %d is not refused but: %v\n%s", n%len(malformations), err, bad)
-		}
 	}
 }
 
@@ -324,15 +259,10 @@ func holdGameday(t *testing.T, kubeconfig, name, experiments string, more ...str
 			t.Errorf("experiment %s did not hold", e)
 		}
 	}
-	_, path, _ := strings.Cut(out, "the day, for people: ")
-	path, _, _ = strings.Cut(path, "\n")
-	markdown, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	account := day.account(t)
 	for _, want := range []string{`\*\*Aborted: said so at the terminal\.\*\* Everything was undone \d+\.\d+ s later`, "are as before", " 0 are lost; watches missed 0"} {
-		if !regexp.MustCompile(want).Match(markdown) {
-			t.Errorf("the day's account lacks %q:\n%s", want, markdown)
+		if !regexp.MustCompile(want).MatchString(account) {
+			t.Errorf("the day's account lacks %q:\n%s", want, account)
 		}
 	}
 	if err := left(t.Context(), target); err != nil {

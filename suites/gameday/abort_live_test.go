@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +23,8 @@ func TestMain(m *testing.M) { os.Exit(clustertest.Main(context.Background(), m))
 // aborts is how many aborts are measured.
 const aborts = 50
 
-// adopted is a day on a cluster that plain kind has made, reached over pods.
+// adopted is a day on a cluster that plain kind has made, reached over pods. Its probes do not
+// run yet.
 func adopted(t *testing.T) *Day {
 	t.Helper()
 	target, err := existing.Open(clustertest.NewPlain(t))
@@ -52,9 +52,6 @@ func adopted(t *testing.T) *Day {
 		cluster: found.Cluster, injector: fault.NewInjector(found.Cluster, journal),
 	}
 	d.renew(t)
-	if err := d.prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		if err := d.withdraw(ctx); err != nil {
@@ -67,6 +64,14 @@ func adopted(t *testing.T) *Day {
 	return d
 }
 
+// probe starts the probes.
+func (d *Day) probe(t *testing.T) {
+	t.Helper()
+	if err := d.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // renew begins the day anew, after an abort has ended it.
 func (d *Day) renew(t *testing.T) context.Context {
 	t.Helper()
@@ -77,25 +82,18 @@ func (d *Day) renew(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestAborts measures how long it takes from an abort to the last undo, over pods, and what
-// the probes cost meanwhile.
+// TestAborts measures how long it takes from an abort to the last undo, over pods.
 func TestAborts(t *testing.T) {
 	clustertest.NeedFull(t)
 	d := adopted(t)
+	d.probe(t)
 	scheduler := d.cluster.Instances(clusters.Scheduler)[2]
-	began, cpu := time.Now(), ownCPU(t)
 	var took []time.Duration
 	for range aborts {
 		took = append(took, d.abortOnce(t, scheduler))
 	}
-	elapsed := time.Since(began).Seconds()
-	requests := 0
-	for _, line := range d.probes.Timelines() {
-		requests += len(line.Samples(0, d.watch.now()))
-	}
 	slices.Sort(took)
 	t.Logf("%d aborts: undone after p50 %s, p99 %s, at most %s", len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
-	t.Logf("probes: %.1f requests a second, %.3f cores", float64(requests)/elapsed, (ownCPU(t)-cpu).Seconds()/elapsed)
 }
 
 // abortOnce pauses a scheduler and aborts in the middle. What is paused comes back at once;
@@ -122,14 +120,4 @@ func (d *Day) abortOnce(t *testing.T, i clusters.Instance) time.Duration {
 	}
 	at, _ := d.state.abortedAt()
 	return d.undone.Sub(at)
-}
-
-// ownCPU is the time that this process has used of its cores.
-func ownCPU(t *testing.T) time.Duration {
-	t.Helper()
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
