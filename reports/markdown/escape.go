@@ -10,9 +10,9 @@ const (
 	longestCode = 4000 // characters of a block
 )
 
-// text writes a text of the record on one line, so that it says what it says and
+// Text writes a text of the record on one line, so that it says what it says and
 // formats nothing. A pipe becomes an entity because it ends a cell even in code.
-func text(s string) string {
+func Text(s string) string {
 	return escapes.Replace(cut(line(s), longestText))
 }
 

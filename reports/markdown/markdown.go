@@ -72,17 +72,17 @@ func (s section) missing(n int) string {
 
 func head(run *record.Run) string {
 	s := record.Summarise(run)
-	page := fmt.Sprintf("## Faultline: %s\n\n%s in %s: %s", text(string(s.Outcome)),
+	page := fmt.Sprintf("## Faultline: %s\n\n%s in %s: %s", Text(string(s.Outcome)),
 		format.Count(s.Experiments.Total, "experiment"), format.Seconds(run.Seconds), format.Counts(s.Experiments))
 	if m, ok := record.MedianRecovery(run.Experiments); ok {
 		page += "; median recovery " + format.Seconds(m)
 	}
 	page += fmt.Sprintf(".\n%s: %s.\n", format.Count(s.Claims.Total, "claim"), format.Counts(s.Claims))
 	e := run.Environment
-	facts := []string{"Run " + text(run.ID)}
+	facts := []string{"Run " + Text(run.ID)}
 	for _, f := range [][2]string{{"Kubernetes", e.Kubernetes}, {"etcd", e.Etcd}, {"engine", e.Engine}, {"profile", e.Profile}, {"Faultline", e.FaultlineVersion}} {
 		if f[1] != "" {
-			facts = append(facts, f[0]+" "+text(f[1]))
+			facts = append(facts, f[0]+" "+Text(f[1]))
 		}
 	}
 	if e.Seed != 0 {
@@ -94,7 +94,7 @@ func head(run *record.Run) string {
 // outside is what went wrong outside the experiments.
 func outside(run *record.Run) section {
 	var s section
-	add := func(kind, what string) { s.rows = append(s.rows, "- **"+kind+"**: "+text(what)+"\n") }
+	add := func(kind, what string) { s.rows = append(s.rows, "- **"+kind+"**: "+Text(what)+"\n") }
 	if run.Refused != "" {
 		add("refused", run.Refused)
 	}
@@ -128,9 +128,9 @@ func failures(run *record.Run) section {
 
 func failure(run *record.Run, e *record.Experiment) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n#### %s: %s, on %s\n\n", text(string(e.Verdict)), text(e.Name), text(e.Topology))
+	fmt.Fprintf(&b, "\n#### %s: %s, on %s\n\n", Text(string(e.Verdict)), Text(e.Name), Text(e.Topology))
 	for _, id := range e.Claims {
-		fmt.Fprintf(&b, "- claim %s: %s\n", text(id), text(run.Claim(id).Statement))
+		fmt.Fprintf(&b, "- claim %s: %s\n", Text(id), Text(run.Claim(id).Statement))
 	}
 	for _, o := range e.Observations {
 		if !o.OK {
@@ -147,7 +147,7 @@ func failure(run *record.Run, e *record.Experiment) string {
 }
 
 func observation(o record.Observation) string {
-	line := "expected " + text(o.Expected) + "; observed " + text(o.Observed)
+	line := "expected " + Text(o.Expected) + "; observed " + Text(o.Observed)
 	if o.Seconds != nil {
 		line += "; took " + format.Seconds(*o.Seconds)
 		if bounds := format.Bounds(o); bounds != "" {
@@ -165,7 +165,7 @@ func drifts(run *record.Run) section {
 		for i := range run.Experiments {
 			e := &run.Experiments[i]
 			if e.Verdict == record.Drifted && slices.Contains(e.Claims, claim.ID) {
-				s.rows = append(s.rows, row(text(claim.ID), text(e.Topology), text(claim.Statement), text(cmp.Or(e.Drift, claim.Drift))))
+				s.rows = append(s.rows, row(Text(claim.ID), Text(e.Topology), Text(claim.Statement), Text(cmp.Or(e.Drift, claim.Drift))))
 			}
 		}
 	}
@@ -191,7 +191,7 @@ func recoveries(run *record.Run) section {
 	var s section
 	for i := range slowest {
 		e := &slowest[i]
-		s.rows = append(s.rows, row(format.Recovery(e), allowed(e), text(e.Name), text(e.Topology), text(strings.Join(e.Claims, " ")), text(string(e.Verdict))))
+		s.rows = append(s.rows, row(format.Recovery(e), allowed(e), Text(e.Name), Text(e.Topology), Text(strings.Join(e.Claims, " ")), Text(string(e.Verdict))))
 	}
 	if len(s.rows) > 0 {
 		s.opening = "\n### Recovery times\n\n" + row("Recovery", "Allowed", "Experiment", "Layout", "Claims", "Verdict") + row("---:", "---", "---", "---", "---", "---")
@@ -218,7 +218,7 @@ func untested(run *record.Run) section {
 	s := section{opening: fmt.Sprintf("\n### What was not tested\n\n%d of %s had no experiment; %s could not be carried out here.\n\n",
 		claims.Untested, format.Count(claims.Total, "claim"), format.Count(len(run.Skipped), "experiment"))}
 	for _, k := range run.Skipped {
-		s.rows = append(s.rows, "- skipped: "+text(k.Name)+", on "+text(k.Topology)+": "+text(k.Reason)+"\n")
+		s.rows = append(s.rows, "- skipped: "+Text(k.Name)+", on "+Text(k.Topology)+": "+Text(k.Reason)+"\n")
 	}
 	return s
 }

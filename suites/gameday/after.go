@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"faultline/reports/markdown"
 	"faultline/reports/record"
 	"faultline/suites/gameday/plan"
 )
@@ -14,20 +15,20 @@ import (
 // the cluster is as before.
 func Write(w io.Writer, p plan.Plan, o Outcome, started time.Time) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "# Game day on %s, %s\n\n", p.Target.Name, started.Format(time.DateOnly))
-	fmt.Fprintf(&text, "Cluster at %s, authority %s, UID %s, consent %s.\n", p.Target.Server, p.Target.CA, p.Target.UID, p.Target.Consent)
+	fmt.Fprintf(&text, "# Game day on %s, %s\n\n", markdown.Text(p.Target.Name), started.Format(time.DateOnly))
+	fmt.Fprintf(&text, "Cluster at %s, authority %s, UID %s, consent %s.\n", markdown.Text(p.Target.Server), p.Target.CA, p.Target.UID, p.Target.Consent)
 	if o.Aborted != "" {
-		fmt.Fprintf(&text, "\n**Aborted: %s.** Everything was undone %.2f s later.\n", o.Aborted, o.Undone.Seconds())
+		fmt.Fprintf(&text, "\n**Aborted: %s.** Everything was undone %.2f s later.\n", markdown.Text(o.Aborted), o.Undone.Seconds())
 	}
 	text.WriteString("\n## Timeline\n\n| at | experiment | predicted | observed | recovery | verdict |\n|---|---|---|---|---|---|\n")
 	for _, e := range o.Experiments {
-		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s |\n", e.StartedAt.Format(time.TimeOnly), cell(e.Name),
-			cell(expected(e)), cell(observedOf(e)), recovery(e), e.Verdict)
+		fmt.Fprintf(&text, "| %s | %s | %s | %s | %s | %s |\n", e.StartedAt.Format(time.TimeOnly), markdown.Text(e.Name),
+			markdown.Text(expected(e)), markdown.Text(observedOf(e)), recovery(e), e.Verdict)
 	}
 	writeFindings(&text, o)
 	text.WriteString("\n## Notes\n\n")
 	for _, n := range o.Notes {
-		fmt.Fprintf(&text, "- %s %s\n", n.At.Format(time.TimeOnly), cell(n.Text))
+		fmt.Fprintf(&text, "- %s %s\n", n.At.Format(time.TimeOnly), markdown.Text(n.Text))
 	}
 	if len(o.Notes) == 0 {
 		text.WriteString("None were taken.\n")
@@ -35,11 +36,6 @@ func Write(w io.Writer, p plan.Plan, o Outcome, started time.Time) error {
 	writeProof(&text, o)
 	_, err := io.WriteString(w, text.String())
 	return err
-}
-
-// cell is text that neither ends a cell of a table nor begins a tag.
-func cell(text string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "'").Replace(text)
 }
 
 func expected(e record.Experiment) string {
@@ -82,7 +78,7 @@ func writeFindings(text *strings.Builder, o Outcome) {
 		if e.Verdict == record.Broken {
 			follow = "mend the cluster or the expectation, and repeat it"
 		}
-		fmt.Fprintf(text, "- [ ] %s: %s: %s. Follow-up: %s. Who: ____, until: ____\n", cell(e.Name), e.Verdict, cell(e.Reason), follow)
+		fmt.Fprintf(text, "- [ ] %s: %s: %s. Follow-up: %s. Who: ____, until: ____\n", markdown.Text(e.Name), e.Verdict, markdown.Text(e.Reason), follow)
 	}
 	if none {
 		text.WriteString("Every experiment went as predicted.\n")
@@ -94,7 +90,7 @@ func writeProof(text *strings.Builder, o Outcome) {
 	if o.AsBefore == nil {
 		text.WriteString("- Its nodes, packet rules, mounts, manifests, leases and etcd members are as before; etcd's members have equal contents.\n")
 	} else {
-		fmt.Fprintf(text, "- **It is not as before:** %s\n", cell(o.AsBefore.Error()))
+		fmt.Fprintf(text, "- **It is not as before:** %s\n", markdown.Text(o.AsBefore.Error()))
 	}
 	if a := o.Audit; a != nil {
 		fmt.Fprintf(text, "- Of %d acknowledged writes %d are lost; watches missed %d.\n", a.Acknowledged, len(a.Lost), a.Missed)
@@ -105,6 +101,6 @@ func writeProof(text *strings.Builder, o Outcome) {
 	}
 	fmt.Fprintf(text, "- %d lasting objects of the API came or went meanwhile, by whomever:\n", len(o.Changed))
 	for _, c := range o.Changed {
-		fmt.Fprintf(text, "  - `%s`\n", cell(c))
+		fmt.Fprintf(text, "  - \\%s\n", markdown.Text(c)) // the sign would begin a list
 	}
 }

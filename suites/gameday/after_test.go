@@ -29,7 +29,7 @@ func TestWriteTellsADayThatWentWell(t *testing.T) {
 		Notes: []page.Note{{Text: "<b>flat</b>"}},
 		Audit: &record.Audit{Acknowledged: 7},
 	})
-	for _, want := range []string{`a\|b | writes go on | they did | 12.5 s | held`, "went as predicted", "&lt;b>flat", "are as before", "Of 7 acknowledged writes 0 are lost"} {
+	for _, want := range []string{`a&#124;b | writes go on | they did | 12.5 s | held`, "went as predicted", "&lt;b&gt;flat", "are as before", "Of 7 acknowledged writes 0 are lost"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q:\n%s", want, text)
 		}
@@ -47,7 +47,7 @@ func TestWriteTellsWhatWentWrong(t *testing.T) {
 	})
 	for _, want := range []string{
 		"**Aborted: said so.** Everything was undone 0.34 s later", "- [ ] x: broken: predicted this observed that",
-		"**It is not as before:** node n1 has a rule", "`+ configmaps default/x`",
+		"**It is not as before:** node n1 has a rule", `  - \+ configmaps default/x`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q:\n%s", want, text)
