@@ -78,13 +78,13 @@ func TestInBrowser(t *testing.T) {
 // Each cell of the matrix leads to the experiment that it names.
 func testMatrix(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 1280, 800)
-	eval[chromedp.Void](p, `document.querySelectorAll("#matrix details").forEach((e) => { e.open = true; })`)
-	names := eval[[]string](p, `[...document.querySelectorAll("#matrix table a")].map((a) => a.title || a.childNodes[2].data.trim())`)
+	browsertest.Eval[chromedp.Void](p, `document.querySelectorAll("#matrix details").forEach((e) => { e.open = true; })`)
+	names := browsertest.Eval[[]string](p, `[...document.querySelectorAll("#matrix table a")].map((a) => a.title || a.childNodes[2].data.trim())`)
 	seen := map[string]bool{}
 	for i, name := range names {
 		seen[name] = true
-		eval[chromedp.Void](p, fmt.Sprintf(`document.querySelectorAll("#matrix table a")[%d].click()`, i))
-		at := eval[string](p, `new Promise((done) => setTimeout(() => {
+		browsertest.Eval[chromedp.Void](p, fmt.Sprintf(`document.querySelectorAll("#matrix table a")[%d].click()`, i))
+		at := browsertest.Eval[string](p, `new Promise((done) => setTimeout(() => {
 			const e = document.activeElement.closest("details.experiment"), box = e && e.querySelector("summary").getBoundingClientRect();
 			done(!e ? "nothing has the focus" : !e.open ? "it is folded" : box.bottom < 0 || box.top > innerHeight ? "it is out of sight" : e.querySelector(".name").textContent);
 		}, 20))`)
@@ -97,30 +97,30 @@ func testMatrix(browser context.Context, t *testing.T, page string) {
 			t.Errorf("no cell leads to %q", e.Name)
 		}
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 // The tab key reaches everything that can be used, shows where it is, and lets go again.
 func testTab(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 1280, 800)
 	const usable = `[...document.querySelectorAll("a[href], button, summary, [tabindex='0']")].filter((e) => e.checkVisibility())`
-	eval[chromedp.Void](p, `window.all = `+usable+`; window.missed = new Set(all); window.dull = []`)
-	total := eval[int](p, `all.length`)
+	browsertest.Eval[chromedp.Void](p, `window.all = `+usable+`; window.missed = new Set(all); window.dull = []`)
+	total := browsertest.Eval[int](p, `all.length`)
 	for range total + 1 {
-		p.press(kb.Tab)
-		eval[chromedp.Void](p, `(() => {
+		press(p, kb.Tab)
+		browsertest.Eval[chromedp.Void](p, `(() => {
 			const e = document.activeElement, s = getComputedStyle(e);
 			missed.delete(e);
 			if (e !== document.body && (s.outlineStyle === "none" || parseFloat(s.outlineWidth) < 2)) dull.push(e.outerHTML.slice(0, 80));
 		})()`)
 	}
-	if missed := eval[[]string](p, `[...missed].map((e) => e.outerHTML.slice(0, 80))`); len(missed) > 0 || total < 50 {
+	if missed := browsertest.Eval[[]string](p, `[...missed].map((e) => e.outerHTML.slice(0, 80))`); len(missed) > 0 || total < 50 {
 		t.Errorf("of %d the tab key does not reach %q", total, missed)
 	}
-	if dull := eval[[]string](p, `dull`); len(dull) > 0 {
+	if dull := browsertest.Eval[[]string](p, `dull`); len(dull) > 0 {
 		t.Errorf("these do not show that they have the focus: %q", dull)
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 // A timeline is zoomed by keys, buttons and the mouse, and is whole again afterwards.
@@ -130,63 +130,63 @@ func testZoom(browser context.Context, t *testing.T, page string) {
 		const plot = drawing.querySelector(".plot"), ticks = [...plot.querySelectorAll(".tick text")].map((e) => e.textContent);
 		return ticks[0] + " to " + ticks.at(-1) + (plot.classList.contains("zoomed") ? " zoomed" : "");
 	})()`
-	eval[chromedp.Void](p, `window.drawing = document.querySelector(".experiment[open] .drawing"); drawing.scrollIntoView(); drawing.focus()`)
-	whole, before := eval[string](p, state), eval[string](p, `drawing.innerHTML`)
+	browsertest.Eval[chromedp.Void](p, `window.drawing = document.querySelector(".experiment[open] .drawing"); drawing.scrollIntoView(); drawing.focus()`)
+	whole, before := browsertest.Eval[string](p, state), browsertest.Eval[string](p, `drawing.innerHTML`)
 	step := func(what, want string, act func()) {
 		t.Helper()
 		act()
-		if got := eval[string](p, state); got != want {
+		if got := browsertest.Eval[string](p, state); got != want {
 			t.Errorf("%s: it shows %s, want %s", what, got, want)
 		}
 	}
 	// The experiment takes 35 s.
 	step("at first", "0 s to 35 s", func() {})
-	step("closer", "10 s to 26 s zoomed", func() { p.press("+") })
-	step("later", "14 s to 30 s zoomed", func() { p.press(kb.ArrowRight) })
-	step("earlier", "10 s to 26 s zoomed", func() { p.press(kb.ArrowLeft) })
-	step("farther", whole, func() { p.press("-") })
-	if after := eval[string](p, `drawing.innerHTML`); len(after) < len(before)*9/10 {
+	step("closer", "10 s to 26 s zoomed", func() { press(p, "+") })
+	step("later", "14 s to 30 s zoomed", func() { press(p, kb.ArrowRight) })
+	step("earlier", "10 s to 26 s zoomed", func() { press(p, kb.ArrowLeft) })
+	step("farther", whole, func() { press(p, "-") })
+	if after := browsertest.Eval[string](p, `drawing.innerHTML`); len(after) < len(before)*9/10 {
 		t.Error("the whole timeline has lost something")
 	}
 	button := func(key string) func() {
 		return func() {
-			eval[chromedp.Void](p, `drawing.previousElementSibling.querySelector("[data-zoom='`+key+`']").click()`)
+			browsertest.Eval[chromedp.Void](p, `drawing.previousElementSibling.querySelector("[data-zoom='`+key+`']").click()`)
 		}
 	}
 	step("button closer", "10 s to 26 s zoomed", button("+"))
 	step("button whole", whole, button("0"))
-	box := eval[[]float64](p, `(() => { const b = drawing.querySelector(".plot .base").getBoundingClientRect(); return [b.x, b.y - 60, b.width]; })()`)
+	box := browsertest.Eval[[]float64](p, `(() => { const b = drawing.querySelector(".plot .base").getBoundingClientRect(); return [b.x, b.y - 60, b.width]; })()`)
 	step("drag over a half", "18 s to 34 s zoomed", func() {
-		p.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMousePressed, box[0]+box[2]/2, box[1], chromedp.ButtonLeft),
+		p.Do(chromedp.MouseEvent(input.DispatchMouseEventTypeMousePressed, box[0]+box[2]/2, box[1], chromedp.ButtonLeft),
 			chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, box[0]+box[2]*0.75, box[1], chromedp.ButtonLeft),
 			chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, box[0]+box[2]-1, box[1], chromedp.ButtonLeft),
 			chromedp.MouseEvent(input.DispatchMouseEventTypeMouseReleased, box[0]+box[2]-1, box[1], chromedp.ButtonLeft))
 	})
-	step("key whole", whole, func() { p.press("0") })
-	p.quiet()
+	step("key whole", whole, func() { press(p, "0") })
+	p.Quiet(1)
 }
 
 func testCopy(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 1280, 800)
-	eval[chromedp.Void](p, `document.querySelector(".experiment[open] [data-copy]").focus()`)
-	p.press(kb.Enter)
-	told := eval[string](p, `new Promise((done) => setTimeout(() => done(document.querySelector(".experiment[open] [data-copy]").textContent), 100))`)
-	selected := eval[string](p, `getSelection().toString()`)
+	browsertest.Eval[chromedp.Void](p, `document.querySelector(".experiment[open] [data-copy]").focus()`)
+	press(p, kb.Enter)
+	told := browsertest.Eval[string](p, `new Promise((done) => setTimeout(() => done(document.querySelector(".experiment[open] [data-copy]").textContent), 100))`)
+	selected := browsertest.Eval[string](p, `getSelection().toString()`)
 	if told != "copied" || !strings.HasPrefix(selected, "make chaos GINKGO_FOCUS='") {
 		t.Errorf("the button says %q, selected is %q", told, selected)
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 func testFilters(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 1280, 800)
 	for verdict, want := range map[string]int{"broken": 1, "drifted": 2, "": 15} {
-		eval[chromedp.Void](p, `document.querySelector("[data-show='`+verdict+`']").click()`)
-		if got := eval[int](p, `[...document.querySelectorAll(".experiment")].filter((e) => e.checkVisibility()).length`); got != want {
+		browsertest.Eval[chromedp.Void](p, `document.querySelector("[data-show='`+verdict+`']").click()`)
+		if got := browsertest.Eval[int](p, `[...document.querySelectorAll(".experiment")].filter((e) => e.checkVisibility()).length`); got != want {
 			t.Errorf("the filter %q shows %d experiments, want %d", verdict, got, want)
 		}
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 // Every text stands out from what is behind it, by day and by night.
@@ -197,62 +197,61 @@ func testContrast(browser context.Context, t *testing.T, page string) {
 	}
 	for name, scheme := range map[string]chromedp.Action[chromedp.Void]{"light": light(), "dark": dark()} {
 		p := openPage(browser, t, page, 1280, 800, scheme)
-		eval[chromedp.Void](p, unfoldAll)
-		if bad := eval[[]string](p, string(script)); len(bad) > 0 {
+		browsertest.Eval[chromedp.Void](p, unfoldAll)
+		if bad := browsertest.Eval[[]string](p, string(script)); len(bad) > 0 {
 			t.Errorf("%s: %d kinds of text have too little contrast:\n%s", name, len(bad), strings.Join(bad, "\n"))
 		}
 		// The check itself: a text that is made pale is found.
-		eval[chromedp.Void](p, `document.querySelector("h1").style.color = getComputedStyle(document.body).backgroundColor`)
-		if bad := eval[[]string](p, string(script)); len(bad) == 0 {
+		browsertest.Eval[chromedp.Void](p, `document.querySelector("h1").style.color = getComputedStyle(document.body).backgroundColor`)
+		if bad := browsertest.Eval[[]string](p, string(script)); len(bad) == 0 {
 			t.Errorf("%s: an invisible headline is not noticed", name)
 		}
-		p.quiet()
+		p.Quiet(1)
 	}
 }
 
 // A phone scrolls down and not sideways; what is wide scrolls by itself.
 func testPhone(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 360, 740)
-	eval[chromedp.Void](p, unfoldAll)
-	if width := eval[int](p, `document.documentElement.scrollWidth`); width > 360 {
-		wide := eval[[]string](p, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 360 && !e.closest(".scroll, pre")).map((e) => e.outerHTML.slice(0, 100))`)
+	browsertest.Eval[chromedp.Void](p, unfoldAll)
+	if width := browsertest.Eval[int](p, `document.documentElement.scrollWidth`); width > 360 {
+		wide := browsertest.Eval[[]string](p, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 360 && !e.closest(".scroll, pre")).map((e) => e.outerHTML.slice(0, 100))`)
 		t.Errorf("the page is %d px wide: %q", width, wide)
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 // Paper shows everything, in dark ink, and nothing that wants to be clicked.
 func testPaper(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 1280, 800, paper())
-	eval[chromedp.Void](p, `dispatchEvent(new Event("beforeprint"))`)
-	if folded := eval[int](p, `document.querySelectorAll("details:not([open])").length`); folded > 0 {
+	browsertest.Eval[chromedp.Void](p, `dispatchEvent(new Event("beforeprint"))`)
+	if folded := browsertest.Eval[int](p, `document.querySelectorAll("details:not([open])").length`); folded > 0 {
 		t.Errorf("%d parts stay folded", folded)
 	}
-	if shown := eval[[]string](p, `[...document.querySelectorAll("button, .tools, .skip, nav")].filter((e) => e.checkVisibility()).map((e) => e.outerHTML.slice(0, 60))`); len(shown) > 0 {
+	if shown := browsertest.Eval[[]string](p, `[...document.querySelectorAll("button, .tools, .skip, nav")].filter((e) => e.checkVisibility()).map((e) => e.outerHTML.slice(0, 60))`); len(shown) > 0 {
 		t.Errorf("paper shows %q", shown)
 	}
-	if ground := eval[string](p, `getComputedStyle(document.body).backgroundColor`); ground != "rgb(255, 255, 255)" {
+	if ground := browsertest.Eval[string](p, `getComputedStyle(document.body).backgroundColor`); ground != "rgb(255, 255, 255)" {
 		t.Errorf("the paper is %s", ground)
 	}
-	eval[chromedp.Void](p, `dispatchEvent(new Event("afterprint"))`)
-	pdf, err := chromedp.Run(p.ctx, chromedp.PrintToPDF())
-	if pages := bytes.Count(pdf, []byte("/Type /Page\n")); err != nil || pages < 15 {
-		t.Errorf("%d pages are printed: %v", pages, err)
+	browsertest.Eval[chromedp.Void](p, `dispatchEvent(new Event("afterprint"))`)
+	if pages := bytes.Count(browsertest.Result(p, chromedp.PrintToPDF()), []byte("/Type /Page\n")); pages < 15 {
+		t.Errorf("%d pages are printed", pages)
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 // Without scripts a link unfolds its experiment, and nothing is offered that would not work.
 func testWithoutScripts(browser context.Context, t *testing.T, page string) {
 	p := openPage(browser, t, page, 1280, 800, withoutScripts)
-	p.do(chromedp.Click(chromedp.CSS(`#matrix a[href="#experiment-lose-host-three"]`)), chromedp.Sleep(100*time.Millisecond))
-	if open := eval[bool](p, `document.getElementById("experiment-lose-host-three").parentElement.open`); !open {
+	p.Do(chromedp.Click(chromedp.CSS(`#matrix a[href="#experiment-lose-host-three"]`)), chromedp.Sleep(100*time.Millisecond))
+	if open := browsertest.Eval[bool](p, `document.getElementById("experiment-lose-host-three").parentElement.open`); !open {
 		t.Error("the link does not unfold its experiment")
 	}
-	if shown := eval[int](p, `[...document.querySelectorAll("button")].filter((e) => e.checkVisibility()).length`); shown > 0 {
+	if shown := browsertest.Eval[int](p, `[...document.querySelectorAll("button")].filter((e) => e.checkVisibility()).length`); shown > 0 {
 		t.Errorf("%d buttons are shown that do nothing", shown)
 	}
-	p.quiet()
+	p.Quiet(1)
 }
 
 // A run of 300 experiments opens in less than two seconds, and answers at once. The best
@@ -263,13 +262,13 @@ func testMany(browser context.Context, t *testing.T) {
 	page := render(t, fixture.Large(300, 20))
 	for range 3 {
 		p := openPage(browser, t, page, 1280, 800)
-		loads = append(loads, eval[float64](p, `performance.getEntriesByType("navigation")[0].loadEventEnd`))
-		clicks = append(clicks, eval[float64](p, `new Promise((done) => {
+		loads = append(loads, browsertest.Eval[float64](p, `performance.getEntriesByType("navigation")[0].loadEventEnd`))
+		clicks = append(clicks, browsertest.Eval[float64](p, `new Promise((done) => {
 			const start = performance.now();
 			document.querySelector("#matrix a.cell, #matrix .several a").click();
 			requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
 		})`))
-		p.quiet()
+		p.Quiet(1)
 	}
 	t.Logf("loaded after %.0f ms, a click took %.0f ms", loads, clicks)
 	if least := slices.Min(loads); least > longest {
