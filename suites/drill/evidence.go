@@ -9,13 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"faultline/clusters"
+	"faultline/fault"
 	"faultline/reports/record"
+	"faultline/suites/probe"
 )
 
 // evidenceLines is how much of each log is kept.
@@ -27,10 +30,11 @@ type evidenceSource struct {
 	fetch func(context.Context) ([]byte, error)
 }
 
-// saveEvidence keeps what explains a verdict that does not pass: component
-// logs and container lists of every node, the member and lease tables and
-// every sample. It returns the files' paths relative to the record. What
-// cannot be had is told in its file: evidence is never a reason to fail.
+// saveEvidence keeps what explains a verdict that does not pass: of every node the logs of its
+// components, its journal, its containers and what its API server was asked to change; the
+// member and lease tables, every sample, and what the faults came to. It returns the files'
+// paths relative to the record. What cannot be had is told in its file: evidence is never a
+// reason to fail.
 func (d *Drill) saveEvidence(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -46,7 +50,7 @@ func (d *Drill) saveEvidence(ctx context.Context) []string {
 				content = append(content, []byte("\nthis could not be had: "+err.Error()+"\n")...)
 			}
 			path := filepath.Join(dir, source.name)
-			if err := writeEvidence(path, scrub(content)); err != nil {
+			if err := writeEvidence(path, content); err != nil {
 				bench.Progress.Printf("evidence: %v", err)
 				return nil
 			}
@@ -66,12 +70,13 @@ func (d *Drill) saveEvidence(ctx context.Context) []string {
 	return paths
 }
 
+// writeEvidence writes a file without the secrets in it.
 func writeEvidence(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	return record.WriteFile(path, func(w io.Writer) error {
-		_, err := w.Write(content)
+		_, err := w.Write(scrub(content))
 		return err
 	})
 }
@@ -79,6 +84,8 @@ func writeEvidence(path string, content []byte) error {
 func (d *Drill) evidenceSources() []evidenceSource {
 	sources := []evidenceSource{
 		{"etcd-members.txt", d.memberTable},
+		{"leases.txt", d.leaseTable},
+		{"faults.jsonl", d.faultLines},
 		{"samples.jsonl", d.samples},
 	}
 	for _, n := range d.Nodes {
@@ -87,6 +94,14 @@ func (d *Drill) evidenceSources() []evidenceSource {
 				n.Name + "/" + i.Name() + ".log",
 				func(ctx context.Context) ([]byte, error) { return i.Log(ctx, evidenceLines) },
 			})
+		}
+		sources = append(sources, evidenceSource{n.Name + "/journal.log", func(ctx context.Context) ([]byte, error) {
+			return n.Exec(ctx, "journalctl", "--no-pager", "--output=short-precise", "-n", strconv.Itoa(2*evidenceLines))
+		}})
+		if len(n.Instances(clusters.APIServer)) > 0 {
+			sources = append(sources, evidenceSource{n.Name + "/audit.jsonl", func(ctx context.Context) ([]byte, error) {
+				return n.Exec(ctx, "tail", "-n", strconv.Itoa(evidenceLines), clusters.AuditLog)
+			}})
 		}
 		if n.Role.Kubernetes() {
 			sources = append(sources, evidenceSource{n.Name + "/containers.txt", func(ctx context.Context) ([]byte, error) {
@@ -120,6 +135,38 @@ func (d *Drill) memberTable(ctx context.Context) ([]byte, error) {
 	return table.Bytes(), nil
 }
 
+// leaseTable is who held the leader locks when, in seconds on the clock of the samples.
+func (d *Drill) leaseTable(context.Context) ([]byte, error) {
+	var table bytes.Buffer
+	for _, l := range d.probes.Leases().Record(probe.Window{End: d.now()}) {
+		for _, h := range l.Holds {
+			fmt.Fprintf(&table, "%s: %.3f s to %.3f s held by %q, transition %d\n", l.Name, h.From, h.To, h.Holder, h.Transitions)
+		}
+	}
+	return table.Bytes(), nil
+}
+
+// faultLines are those that the fault journal of the run gained by this experiment.
+func (d *Drill) faultLines(context.Context) ([]byte, error) {
+	journal, err := os.ReadFile(d.bench.journal.Path())
+	if err != nil {
+		return nil, err
+	}
+	return linesOf(journal, d.Name, d.experiment.StartedAt), nil
+}
+
+// linesOf are a journal's about a cluster since an instant. Those that cannot be read stay.
+func linesOf(journal []byte, cluster string, since time.Time) []byte {
+	var own bytes.Buffer
+	for line := range bytes.Lines(journal) {
+		var r fault.Record
+		if err := json.Unmarshal(line, &r); err != nil || r.Cluster == cluster && !r.Time.Before(since) {
+			own.Write(line)
+		}
+	}
+	return own.Bytes()
+}
+
 // samples is every sample of every probe, a JSON object a line.
 func (d *Drill) samples(context.Context) ([]byte, error) {
 	var out bytes.Buffer
@@ -138,8 +185,9 @@ func (d *Drill) samples(context.Context) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// secrets are private keys, bearer tokens and bootstrap tokens.
+// secrets are private keys, also as kubeconfigs have them, bearer tokens and bootstrap tokens.
 var secrets = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----` +
+	`|LS0tLS1CRUdJTi[A-Za-z0-9+/=]{20,}` +
 	`|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*` +
 	`|(?i:bearer\s+)[A-Za-z0-9._~+/-]{16,}` +
 	`|\b[a-z0-9]{6}\.[a-z0-9]{16}\b`)

@@ -2,7 +2,6 @@ package drill
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -128,20 +127,6 @@ func TestWaysTextSortsByCount(t *testing.T) {
 	got := waysText(map[record.Way]int{record.Up: 2, record.Refused: 30})
 	if got != "30 refused, 2 up" {
 		t.Errorf("got %q", got)
-	}
-}
-
-func TestScrubRemovesSecrets(t *testing.T) {
-	text := "a\n-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nAuthorization: Bearer abcdefghijklmnopqrstuvwxyz\n" +
-		"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVz.c2lnbmF0dXJl token abcdef.0123456789abcdef"
-	got := string(scrub([]byte(text)))
-	for _, secret := range []string{"abc\n", "abcdefghijklmnopqrstuvwxyz", "eyJ", "0123456789abcdef"} {
-		if strings.Contains(got, secret) {
-			t.Errorf("%q is left in %q", secret, got)
-		}
-	}
-	if plain := "nothing to hide in kube-apiserver 10.0.0.1"; string(scrub([]byte(plain))) != plain {
-		t.Error("plain text was changed")
 	}
 }
 

@@ -1,0 +1,54 @@
+package drill
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"faultline/fault"
+)
+
+func TestEvidenceHasNoSecrets(t *testing.T) {
+	const key = "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\n"
+	text := "a\n" + key + "Authorization: Bearer abcdefghijklmnopqrstuvwxyz\n" +
+		"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVz.c2lnbmF0dXJl token abcdef.0123456789abcdef\n" +
+		"client-key-data: " + base64.StdEncoding.EncodeToString([]byte(key)) + "\n" +
+		"nothing to hide in kube-apiserver 10.0.0.1\n"
+	path := filepath.Join(t.TempDir(), "n1", "a.log")
+	if err := writeEvidence(path, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"abc\n", "abcdefghijklmnopqrstuvwxyz", "eyJ", "0123456789abcdef", "LS0t"} {
+		if strings.Contains(string(got), secret) {
+			t.Errorf("%q is left in %q", secret, got)
+		}
+	}
+	if !strings.Contains(string(got), "nothing to hide in kube-apiserver 10.0.0.1\n") {
+		t.Errorf("plain text was changed: %q", got)
+	}
+}
+
+func TestLinesOfTheJournal(t *testing.T) {
+	now := time.Now()
+	var journal strings.Builder
+	for _, r := range []fault.Record{{ID: "early", Cluster: "c", Time: now.Add(-time.Second)}, {ID: "mine", Cluster: "c", Time: now}, {ID: "other", Cluster: "d", Time: now}} {
+		line, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		journal.Write(append(line, '\n'))
+	}
+	journal.WriteString("#torn\n")
+	got := string(linesOf([]byte(journal.String()), "c", now))
+	if !strings.Contains(got, "mine") || !strings.Contains(got, "#torn") || strings.Contains(got, "early") || strings.Contains(got, "other") {
+		t.Errorf("got %s", got)
+	}
+}
