@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -139,10 +138,7 @@ func (h History) Add(entries []Entry, keep int) error {
 		return fmt.Errorf("make the folder of the history: %w", err)
 	}
 	for _, e := range entries {
-		err := record.WriteFile(filepath.Join(string(h), e.fileName()), func(w io.Writer) error {
-			return json.NewEncoder(w).Encode(e)
-		})
-		if err != nil {
+		if err := record.SaveJSON(filepath.Join(string(h), e.fileName()), e); err != nil {
 			return err
 		}
 	}

@@ -52,15 +52,16 @@ func Parse(data []byte) (*Run, error) {
 // Save writes the record to path, so that a reader sees the old file or the
 // whole new one. It does not validate: what was measured is kept in any case.
 func (r *Run) Save(path string) error {
-	return saveJSON(path, r)
+	return SaveJSON(path, r)
 }
 
 // Save writes the summary to path, in the manner of Run.Save.
 func (s Summary) Save(path string) error {
-	return saveJSON(path, s)
+	return SaveJSON(path, s)
 }
 
-func saveJSON(path string, value any) error {
+// SaveJSON writes a value to path, in the manner of WriteFile.
+func SaveJSON(path string, value any) error {
 	return WriteFile(path, func(w io.Writer) error {
 		out := json.NewEncoder(w)
 		out.SetEscapeHTML(false)

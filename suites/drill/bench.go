@@ -2,10 +2,8 @@ package drill
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -240,11 +238,7 @@ func (b *Bench) saveEnvironment() error {
 		MemoryBytes: engine.TotalMemory(), Profile: b.Timing.Profile.Name, Slack: b.Timing.Slack,
 		Seed: ginkgo.GinkgoRandomSeed(),
 	}
-	return record.WriteFile(b.Dir.Environment(), func(w io.Writer) error {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(e)
-	})
+	return record.SaveJSON(b.Dir.Environment(), e)
 }
 
 func cgroupVersion() int {

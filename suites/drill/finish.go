@@ -2,10 +2,8 @@ package drill
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -228,9 +226,6 @@ func (d *Drill) save() {
 		d.judge(ginkgo.CurrentSpecReport(), nil)
 	}
 	path := filepath.Join(bench.Dir.Experiments(), d.experiment.ID+".json")
-	err := record.WriteFile(path, func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(d.experiment)
-	})
-	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "save the experiment")
+	gomega.Expect(record.SaveJSON(path, d.experiment)).To(gomega.Succeed(), "save the experiment")
 	bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, d.experiment.Verdict, d.experiment.Seconds, d.experiment.Name)
 }

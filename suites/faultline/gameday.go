@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -268,9 +267,7 @@ func (d *day) run(ctx context.Context, interval time.Duration, page string) (gam
 
 // save keeps an experiment as soon as it is over.
 func (d *day) save(e record.Experiment) error {
-	return record.WriteFile(filepath.Join(d.dir.Experiments(), e.ID+".json"), func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(e)
-	})
+	return record.SaveJSON(filepath.Join(d.dir.Experiments(), e.ID+".json"), e)
 }
 
 // tell publishes what the day was.
@@ -294,7 +291,7 @@ func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) e
 	if outcome.AsBefore != nil {
 		run.NotRestored = append(run.NotRestored, outcome.AsBefore.Error())
 	}
-	if err := record.WriteFile(d.dir.Environment(), func(w io.Writer) error { return json.NewEncoder(w).Encode(run.Environment) }); err != nil {
+	if err := record.SaveJSON(d.dir.Environment(), run.Environment); err != nil {
 		return err
 	}
 	path := d.dir.File(gamedayFile)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -189,5 +188,5 @@ func saveEnvironment(dir rundir.Dir, e record.Environment) error {
 	if err := os.MkdirAll(dir.Results, 0o755); err != nil {
 		return err
 	}
-	return record.WriteFile(dir.Environment(), func(w io.Writer) error { return json.NewEncoder(w).Encode(e) })
+	return record.SaveJSON(dir.Environment(), e)
 }

@@ -3,7 +3,6 @@ package rundir
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,7 +33,7 @@ func (d Dir) plan() string { return filepath.Join(d.Results, "plan.json") }
 
 // SavePlan writes the plan where the suite's processes find it.
 func (d Dir) SavePlan(p Plan) error {
-	return record.WriteFile(d.plan(), func(w io.Writer) error { return json.NewEncoder(w).Encode(p) })
+	return record.SaveJSON(d.plan(), p)
 }
 
 // LoadPlan reads it; a run without one has an empty one.
