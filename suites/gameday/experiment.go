@@ -104,13 +104,13 @@ func (r *run) announce() <-chan decision {
 	r.state.update(func(p *page.Snapshot) {
 		p.Experiment = &page.Experiment{
 			ID: r.Name, Number: r.number, Of: len(r.Plan.Experiments), Name: r.does(), Fault: r.Fault, Targets: r.Targets,
-			Prediction: r.Predicted.Text, Undo: r.Undo,
+			Prediction: r.Predicted.String(), Undo: r.Undo,
 		}
 	})
 	answer := r.state.ask()
 	r.state.enter(page.Waiting, "%s waits for approval", r.Name)
 	r.terminal.say("experiment %d of %d, %s: %s, for %s. Predicted: %s. Type: approve, skip, abort, or note and a text",
-		r.number, len(r.Plan.Experiments), r.Name, r.does(), r.Hold, r.Predicted.Text)
+		r.number, len(r.Plan.Experiments), r.Name, r.does(), r.Hold, r.Predicted)
 	return answer
 }
 
@@ -209,7 +209,7 @@ func (r *run) hold(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		observed := r.observed()
-		r.state.update(func(p *page.Snapshot) { p.Experiment.Observed = foretell(observed) })
+		r.state.update(func(p *page.Snapshot) { p.Experiment.Observed = plan.Prediction(observed).String() })
 	}
 	return nil
 }
@@ -262,9 +262,9 @@ func (r *run) heal(ctx context.Context) error {
 // judge holds what is observed against the prediction.
 func (r *run) judge() error {
 	observed := r.observed()
-	predicted := clusters.Outcome{Writable: r.Predicted.Writable, Controlled: r.Predicted.Controlled}
+	predicted := clusters.Outcome(r.Predicted)
 	r.entry.Observations = append(r.entry.Observations, record.Observation{
-		Expected: r.Predicted.Text, Observed: foretell(observed), OK: observed == predicted, At: (r.watch.now() - r.began).Seconds(),
+		Expected: r.Predicted.String(), Observed: plan.Prediction(observed).String(), OK: observed == predicted, At: (r.watch.now() - r.began).Seconds(),
 	})
 	return compare(predicted, observed, time.Duration(r.Hold), r.cluster.Timing.LeaseTakeover().Upper)
 }
@@ -277,9 +277,9 @@ func compare(predicted, observed clusters.Outcome, held, least time.Duration) er
 		return nil
 	case held < least:
 		return fmt.Errorf("%w: predicted: %s; observed: %s; it was held for %s, and elections may take %s", errInconclusive,
-			foretell(predicted), foretell(observed), held, least)
+			plan.Prediction(predicted), plan.Prediction(observed), held, least)
 	default:
-		return fmt.Errorf("predicted: %s; observed: %s", foretell(predicted), foretell(observed))
+		return fmt.Errorf("predicted: %s; observed: %s", plan.Prediction(predicted), plan.Prediction(observed))
 	}
 }
 

@@ -167,7 +167,7 @@ func (p Planning) experiment(ctx context.Context, name string) (plan.Experiment,
 	e := plan.Experiment{
 		Name: name, Fault: string(h.fault.Kind), Family: entry.Family, Targets: h.fault.Targets(), Nodes: h.nodes(),
 		Hold: stop.Duration(p.Hold), Takes: stop.Duration(p.Hold + c.Timing.LeaseTakeover().Upper), Undo: entry.Undo,
-		Predicted: plan.Prediction{Writable: outcome.Writable, Controlled: outcome.Controlled, Text: foretell(outcome)},
+		Predicted: plan.Prediction(outcome),
 	}
 	for _, component := range h.losing {
 		e.Losing = append(e.Losing, string(component))
@@ -193,18 +193,6 @@ func (h hit) nodes() []string {
 		return h.fault.Nodes()
 	}
 	return names
-}
-
-// foretell is the model's prediction in words.
-func foretell(o clusters.Outcome) string {
-	switch {
-	case o.Controlled:
-		return "once elections are over the API takes writes, and a scheduler and a controller manager work"
-	case o.Writable:
-		return "the API takes writes, and nobody schedules or controls"
-	default:
-		return "the API takes no writes, and nobody schedules or controls; running workloads go on"
-	}
 }
 
 func entryOf(kind fault.Kind) (fault.Entry, error) {

@@ -55,7 +55,7 @@ func drawPlan(t *rapid.T) Plan {
 		e := Experiment{
 			Name: fmt.Sprintf("experiment %d", i+1), Fault: string(entry.Kind), Family: entry.Family, Nodes: some(t, "hit", names, 1),
 			Losing: some(t, "losing", components(), 0), Hold: duration(t, "hold", time.Second, time.Hour), Takes: duration(t, "takes", 1, 2*time.Hour),
-			Predicted: Prediction{rapid.Bool().Draw(t, "writable"), rapid.Bool().Draw(t, "controlled"), words(t, "text")}, Undo: words(t, "undo"),
+			Predicted: Prediction{rapid.Bool().Draw(t, "writable"), rapid.Bool().Draw(t, "controlled")}, Undo: words(t, "undo"),
 		}
 		for _, n := range e.Nodes {
 			e.Targets = append(e.Targets, "kube-scheduler on "+n)

@@ -81,7 +81,6 @@ type Experiment struct {
 type Prediction struct {
 	// Writable: clients can write. Controlled: in addition, a scheduler and a controller
 	// manager work.
-	Writable   bool   `yaml:"writable"`
-	Controlled bool   `yaml:"controlled"`
-	Text       string `yaml:"text"`
+	Writable   bool `yaml:"writable"`
+	Controlled bool `yaml:"controlled"`
 }

@@ -48,10 +48,10 @@ func example() Plan {
 		Unknown: []string{"the hosts of n3"},
 		Experiments: []Experiment{{
 			Name: "scheduler-leader", Fault: "hold-down", Family: "process", Targets: []string{"kube-scheduler on n1"}, Nodes: []string{"n1"},
-			Hold: Duration(90 * time.Second), Predicted: Prediction{true, true, "another scheduler leads"}, Takes: Duration(2 * time.Minute), Undo: "the loop is stopped",
+			Hold: Duration(90 * time.Second), Predicted: Prediction{true, true}, Takes: Duration(2 * time.Minute), Undo: "the loop is stopped",
 		}, {
 			Name: "api-servers", Fault: "partition", Family: "network", Targets: []string{"packets from n2, n3 to n1", "packets from n1 to n2"}, Nodes: []string{"n1"},
-			Losing: []string{"kube-apiserver"}, Hold: Duration(time.Hour), Predicted: Prediction{Text: "nobody gets through"}, Takes: Duration(90 * time.Minute), Undo: "the rules go",
+			Losing: []string{"kube-apiserver"}, Hold: Duration(time.Hour), Predicted: Prediction{}, Takes: Duration(90 * time.Minute), Undo: "the rules go",
 		}},
 		Stop: stop.Limits{ErrorRate: 0.5, Latency: Duration(1500 * time.Millisecond), Window: Duration(5 * time.Second), Contact: Duration(time.Minute), QuorumMargin: 1,
 			Prometheus: []stop.Query{{Name: "errors", URL: "https://me:secret@prometheus.example.org", Query: "sum(\n  errors\n)", Above: &limit}}},
@@ -274,7 +274,7 @@ Unknown about this cluster:
    fault      hold-down (process), held for 1m30s
    targets    kube-scheduler on n1
    nodes      n1
-   predicted  clients can write, and scheduler and controllers work: another scheduler leads
+   predicted  once elections are over the API takes writes, and a scheduler and a controller manager work
    takes      about 2m0s until all is healed
    undo       the loop is stopped
 
@@ -283,7 +283,7 @@ Unknown about this cluster:
    targets    packets from n2, n3 to n1, packets from n1 to n2
    nodes      n1
    loses      kube-apiserver, on purpose
-   predicted  clients cannot write: nobody gets through
+   predicted  the API takes no writes, and nobody schedules or controls; running workloads go on
    takes      about 1h30m0s until all is healed
    undo       the rules go
 
@@ -306,7 +306,7 @@ func TestText(t *testing.T) {
 	p.Experiments[0].Undo = "none\x1b[2J\n1. nothing at all"
 	p.Experiments[0].Predicted.Controlled = false
 	got := p.Text()
-	for _, want := range []string{"Unknown about this cluster:\n - nothing\n", "undo       none [2J 1. nothing at all\n", "but scheduler or controllers do not work"} {
+	for _, want := range []string{"Unknown about this cluster:\n - nothing\n", "undo       none [2J 1. nothing at all\n", "takes writes, and nobody schedules or controls\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("want %q in\n%s", want, got)
 		}

@@ -57,16 +57,16 @@ func (e Experiment) tell(t *text) {
 	t.field("undo", e.Undo)
 }
 
-// String tells the prediction to people.
+// String tells it to people.
 func (p Prediction) String() string {
-	words := "clients cannot write"
 	switch {
-	case p.Writable && p.Controlled:
-		words = "clients can write, and scheduler and controllers work"
+	case p.Controlled:
+		return "once elections are over the API takes writes, and a scheduler and a controller manager work"
 	case p.Writable:
-		words = "clients can write, but scheduler or controllers do not work"
+		return "the API takes writes, and nobody schedules or controls"
+	default:
+		return "the API takes no writes, and nobody schedules or controls; running workloads go on"
 	}
-	return words + ": " + p.Text
 }
 
 // list tells texts to people.
