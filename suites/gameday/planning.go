@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"faultline/clusters"
 	"faultline/clusters/existing"
@@ -113,7 +114,7 @@ func (p Planning) same(ctx context.Context, planned plan.Experiment) error {
 		return err
 	}
 	fresh.Hold, fresh.Takes = planned.Hold, planned.Takes // those are the plan's to say
-	if fmt.Sprint(fresh) != fmt.Sprint(planned) {         // an empty list is as good as none
+	if !equality.Semantic.DeepEqual(fresh, planned) {     // an empty list is as good as none
 		return fmt.Errorf("experiment %s is another one by now: the plan says %s of %v, today it is %s of %v; make another plan with: make gameday-plan",
 			planned.Name, planned.Fault, planned.Targets, fresh.Fault, fresh.Targets)
 	}
