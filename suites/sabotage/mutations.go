@@ -114,6 +114,19 @@ func silent(number int, role clusters.Role) Mutation {
 	}
 }
 
+// quotaScript has a kubelet take limits of CPU time for nothing.
+const quotaScript = `echo 'cpuCFSQuota: false' >> /var/lib/kubelet/config.yaml && systemctl restart kubelet`
+
+// withoutQuotas lets pods of masters have more CPU time than their limits.
+func withoutQuotas(ctx context.Context, d *Drill) error {
+	for _, n := range d.With(clusters.ControlPlane) {
+		if _, err := n.Exec(ctx, "sh", "-c", quotaScript); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // encryption lets API servers encrypt secrets, with a key that nobody needs to keep.
 const encryption = `apiVersion: apiserver.config.k8s.io/v1
 kind: EncryptionConfiguration

@@ -15,6 +15,7 @@ import (
 	. "faultline/suites/drill"
 	"faultline/suites/hosts"
 	"faultline/suites/leadership"
+	"faultline/suites/overload"
 	"faultline/suites/policy"
 	"faultline/suites/quorum"
 	"faultline/suites/recovery"
@@ -77,6 +78,7 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 			policy.AccessIsDecidedAlike, "is allowed, which nobody has granted", "SEC"),
 		mutant("nobody looks after quotas", "multi-master", withFlag(clusters.APIServer, "--disable-admission-plugins=ResourceQuota"),
 			policy.QuotasDivide, "larger than the quota is allowed, which nobody has granted", "CONF"),
+		mutant("a kubelet sets no quotas of CPU time", single, withoutQuotas, overload.AHogIsContained, "with a limit of CPU time it is throttled", "CONF"),
 		mutant("a kubelet carries out no change", "three-host-stacked", silent(1, clusters.ControlPlane),
 			plain(hosts.ChangesRoll), "did not land", "OPS"),
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
