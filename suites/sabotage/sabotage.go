@@ -74,6 +74,8 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 			workers.ALoneReplicaIsMissed, "the lone replica runs elsewhere", "WORK"),
 		mutant("secrets are encrypted before they are stored", "single-master", encryptedSecrets,
 			recovery.SecretsAreOnTheDisk, "whoever has the disk can read it", "SEC"),
+		mutant("a second scheduler has read a certificate that is good", "single-master", withAnother(clusters.Scheduler),
+			plain(policy.TheSchedulerIsCutOff), "it still succeeded", "SEC"),
 		mutant("every account may do anything", "multi-master", everybodyRules,
 			policy.AccessIsDecidedAlike, "is allowed, which nobody has granted", "SEC"),
 		mutant("nobody looks after quotas", "multi-master", withFlag(clusters.APIServer, "--disable-admission-plugins=ResourceQuota"),
