@@ -28,7 +28,7 @@ var _ = Describe("The logs and metrics of a lost host", Topology("three-host-sta
 		worker, other := Workers(d.Nodes)[0], Workers(d.Nodes)[1]
 		survivor, lost := Masters(d.Host(other.Host))[0], d.Host(worker.Host)
 		d.AskThrough(survivor.APIServer())
-		here, there := startTeller(ctx, d, worker), startTeller(ctx, d, other)
+		here, there := startTeller(d, worker), startTeller(d, other)
 		Expect(d.BecomesTrue("the API has logs and metrics of two hosts", d.Timing.Binding(), all(here.isTold, there.isTold))).To(Succeed())
 		elsewhere := follow(ctx, d, survivor.APIServer(), here)
 		Expect(d.BecomesTrue("a log is copied while it is written", d.Timing.Binding(), elsewhere.hasLines(5))).To(Succeed())
@@ -67,7 +67,7 @@ type teller struct {
 }
 
 // startTeller starts a teller with the drills' container, which is swept up after the spec.
-func startTeller(ctx context.Context, d *Drill, n *clusters.Node) *teller {
+func startTeller(d *Drill, n *clusters.Node) *teller {
 	GinkgoHelper()
 	t := &teller{node: n, patience: d.Timing.Noticed().Upper}
 	Expect(d.Attempt("start a pod that logs on "+n.Name, func(ctx context.Context, c kubernetes.Interface) error {
