@@ -92,9 +92,17 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)
 	ginkgo.DeferCleanup(d.finish)
+	d.start(topology)
+	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
+	return d
+}
+
+// start takes a cluster of the topology, and watches it until it is steady.
+func (d *Drill) start(topology string) {
+	ginkgo.GinkgoHelper()
 	var err error
 	begun := time.Now()
-	d.Cluster, err = bench.acquire(ctx, topology)
+	d.Cluster, err = bench.acquire(d.ctx, topology)
 	d.spend(&d.spent.Cluster, begun)
 	if errors.Is(err, clusters.ErrUnsupported) {
 		d.skipped = true
@@ -108,14 +116,12 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	d.injector = fault.NewInjector(d.Cluster, bench.journal)
 	d.injector.Sabotage = d.options.sabotage
 	begun = time.Now()
-	d.probes, err = bench.startProbes(ctx, d.Cluster, d.options.lie)
+	d.probes, err = bench.startProbes(d.ctx, d.Cluster, d.options.lie)
 	d.require(err, "no probes")
 	d.clock = d.probes.Clock()
 	d.require(d.mutate(), "the mutation failed")
 	d.require(d.awaitSteadyState(), "no steady state")
 	d.spend(&d.spent.Steady, begun)
-	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
-	return d
 }
 
 // spend books the time since an instant on a part of the experiment's account.
