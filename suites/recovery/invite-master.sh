@@ -27,6 +27,7 @@ members=$(echo "$list" | names 1)
 [ "$masters" = "$members" ] || refuse "the masters ($masters) are not the members of etcd ($members): forget the lost ones with forget-master.sh"
 
 umask 077
+trap 'rm -f "$archive.part"' EXIT
 tar -C "$pki" -cf "$archive.part" ca.crt ca.key front-proxy-ca.crt front-proxy-ca.key sa.pub sa.key etcd/ca.crt etcd/ca.key
 mv "$archive.part" "$archive"
 echo "$archive has the cluster's authorities. On the new machine run: sh join-master.sh $archive, with --control-plane" \
