@@ -23,7 +23,7 @@ import (
 )
 
 // recovered expects that a runbook has left nothing to do: the cluster is as its layout
-// declares, its members of etcd agree, applications have never been interrupted, and it does what
+// declares, its members of etcd agree, applications were never interrupted, and it does what
 // conformance asks of every cluster. The audit of what was acknowledged ends the experiment.
 func recovered(d *Drill) {
 	GinkgoHelper()
@@ -49,7 +49,7 @@ func conforms(d *Drill) {
 	Expect(d.Attempt("create a sample of applications", createSample)).To(BeAccepted())
 	Expect(d.BecomesTrue("the pods of a deployment and one of no controller are placed and ready", d.Timing.NodeReturn(), sampleRuns)).To(Succeed())
 	Expect(d.BecomesTrue("a pod reaches a service by its name, and may do through the API what its role grants and nothing else",
-		d.Timing.Binding(), podIsAnswered)).To(Succeed())
+		d.Timing.NodeReturn(), podIsAnswered)).To(Succeed())
 	Expect(d.BecomesTrue("its volumes hold the configmap, the secret and what another container of it writes", d.Timing.Noticed(), volumesHold(d))).To(Succeed())
 	Expect(d.Attempt("delete the sample", removeSample)).To(BeAccepted())
 	Expect(d.BecomesTrue("all its pods are gone", d.Timing.NodeReturn(), sampleIsGone)).To(Succeed())

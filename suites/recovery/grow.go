@@ -16,12 +16,12 @@ import (
 // as many masters as before (A:L26, A:L92).
 var _ = Describe("A control plane that was formed anew from one of three masters", Topology("three-host-stacked"), Nightly, SpecPriority(5), Component(clusters.Etcd), func() {
 	It("grows back to three, and then does without the first", Claims("DR-12"), func(ctx SpecContext) {
-		GrowBack(ctx, On(ctx, "three-host-stacked"))
+		growBack(ctx, On(ctx, "three-host-stacked"))
 	})
 })
 
-// GrowBack is the experiment of DR-12.
-func GrowBack(ctx context.Context, d *Drill) {
+// growBack recovers from the loss of two masters in the way that README tells.
+func growBack(ctx context.Context, d *Drill) {
 	GinkgoHelper()
 	masters := d.With(clusters.ControlPlane)
 	survivor, lost := masters[0], masters[1:]

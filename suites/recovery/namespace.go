@@ -22,7 +22,7 @@ import (
 // nothing else, while a snapshot of etcd takes everything back (A:L100-101).
 var _ = Describe("A namespace that was deleted", Topology("single-master"), Nightly, SpecPriority(6), Component(clusters.Etcd), func() {
 	It("comes back alone from an export through the API, and with everything else from a backup of etcd", Claims("DR-06"), func(ctx SpecContext) {
-		BringANamespaceBack(ctx, On(ctx, "single-master"))
+		bringANamespaceBack(ctx, On(ctx, "single-master"))
 	})
 })
 
@@ -32,9 +32,9 @@ const (
 	tenantObjects = 100
 )
 
-// BringANamespaceBack is the experiment of DR-06. The fault exports the namespace through the API before it
-// deletes it, and its undo is the import.
-func BringANamespaceBack(ctx context.Context, d *Drill) {
+// bringANamespaceBack does both, one after the other. The fault exports the namespace through the
+// API before it deletes it, and its undo is the import.
+func bringANamespaceBack(ctx context.Context, d *Drill) {
 	GinkgoHelper()
 	master := d.With(clusters.ControlPlane)[0]
 	d.Afterwards(takeAwayTenant)
