@@ -225,6 +225,14 @@ func (d *Drill) Then(f fault.Fault) {
 	d.Inject(f)
 }
 
+// BeginRepair says that somebody is about to mend by hand what is broken: it checks what was
+// promised so far, and nothing earlier is promised any more. Times are still measured from
+// the fault.
+func (d *Drill) BeginRepair() {
+	ginkgo.GinkgoHelper()
+	d.checkPromises()
+}
+
 // Play injects, holds and undoes one step after another: a target that flaps, or a fault
 // that grows. Nothing of it is in effect when it returns. As with Then, what is asserted
 // afterwards is measured from the first of them.

@@ -44,10 +44,8 @@ func WorkloadPod(n *clusters.Node, name string, args ...string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.PodSpec{
-			NodeName: n.Name,
-			Containers: []corev1.Container{{
-				Name: string(clusters.Application), Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: args,
-			}},
+			NodeName:   n.Name,
+			Containers: []corev1.Container{WorkloadContainer(string(clusters.Application), args...)},
 		},
 	}
 }
@@ -73,6 +71,11 @@ func (d *Drill) StartPod(pod *corev1.Pod) error {
 // PodOn is a pod that StartPodOn has started, as something that faults can break.
 func (d *Drill) PodOn(n *clusters.Node, name string) clusters.Instance {
 	return clusters.Instance{Component: clusters.Application, Node: n, Pod: name}
+}
+
+// WorkloadContainer is one that runs the suite's own workload, which every node has.
+func WorkloadContainer(name string, args ...string) corev1.Container {
+	return corev1.Container{Name: name, Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: args}
 }
 
 // IdleContainer is one for which nothing is run: its image is nowhere, and is not pulled.
