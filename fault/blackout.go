@@ -41,7 +41,7 @@ func planBlackout(ctx context.Context, n *clusters.Node, id string, length time.
 		return effect{}, fmt.Errorf("a blackout of %s is out of range: want %s to %s", length, minBlackout, maxBlackout)
 	}
 	e, err := planSwitching(ctx, n, id, switching{
-		inject: command(blackoutScript, id, seconds(length), clusters.Quote(n.Power.Freeze), clusters.Quote(n.Power.Status), clusters.Quote(n.Power.Thaw)),
+		inject: command(blackoutScript, id, seconds(length), clusters.Quote(whileArmed(id, n.Power.Freeze)), clusters.Quote(n.Power.Status), clusters.Quote(n.Power.Thaw)),
 		undo:   command(endBlackoutScript, append([]string{id}, n.Power.Thaw...)...),
 	})
 	e.passes = true

@@ -508,7 +508,7 @@ func contractHost(t *testing.T, c *clusters.Cluster, lose func(...*clusters.Node
 	healLive(t, c, i)
 	eventually(t, "the same address", healing(c), target, reach)
 	eventually(t, "an answer after the fault", healing(c), target, answers)
-	if left, _ := filepath.Glob("/tmp/faultline-undo-*.pid"); len(left) > 0 {
+	if left, _ := filepath.Glob("/tmp/faultline-undo-*"); len(left) > 0 {
 		t.Errorf("left on this machine: %v", left)
 	}
 }

@@ -82,7 +82,9 @@ type switching struct {
 
 func onNodes(kind Kind, nodes []*clusters.Node, how func(*clusters.Node) switching) Fault {
 	return perNode(kind, nodes, func(ctx context.Context, n *clusters.Node, id string) (effect, error) {
-		return planSwitching(ctx, n, id, how(n))
+		s := how(n)
+		s.inject = whileArmed(id, s.inject)
+		return planSwitching(ctx, n, id, s)
 	})
 }
 
@@ -129,7 +131,7 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 }
 
 // fromOutside is an effect that this machine has on a node, with a dead man's switch of
-// its own.
+// its own. What it does at once has to be done whileArmed.
 func fromOutside(id string, inject, undo []string) effect {
 	undo = command(switchBackScript, append([]string{id}, undo...)...)
 	return effect{
@@ -189,15 +191,33 @@ setsid sh -c 'sleep "$1"; shift; exec "$@"' faultline-undo "$ttl" "$@" < /dev/nu
 echo $! > "$file"
 `
 
-// switchBackScript undoes and then ends the timer, unless it is the timer: $1 is the
-// fault's ID, the rest undoes.
-const switchBackScript = `set -e
-file=/tmp/faultline-undo-$1.pid
+// whileArmed is an action of this machine that the undo of the fault waits for, and that does
+// nothing once the undo has begun: the engine's client goes on when the process that started
+// it is killed, and must not break what has been mended meanwhile.
+func whileArmed(id string, action []string) []string {
+	return command(whileArmedScript, append([]string{id}, action...)...)
+}
+
+// whileArmedScript acts for the fault $1 under its lock, which is the timer's file. The action
+// keeps the lock when this shell is killed.
+const whileArmedScript = `set -e
+id=$1 file=/tmp/faultline-undo-$1.pid
 shift
+armed() { [ -f "$file" ] || { echo "fault $id is not armed on this machine, or not any more" >&2; exit 1; }; }
+armed
+{ flock 8; armed; "$@"; } 8< "$file"
+`
+
+// switchBackScript takes the leave to act away, undoes, and then ends the timer, unless it is
+// the timer: $1 is the fault's ID, the rest undoes.
+const switchBackScript = `set -e
+file=/tmp/faultline-undo-$1.pid undoing=/tmp/faultline-undo-$1.undoing
+shift
+if [ -f "$file" ]; then { flock 8; mv "$file" "$undoing"; } 8< "$file" || [ -f "$undoing" ] || [ ! -f "$file" ]; fi
 "$@"
-[ -f "$file" ] || exit 0
-pid=$(cat "$file")
-rm -f "$file"
+[ -f "$undoing" ] || exit 0
+pid=$(cat "$undoing")
+rm -f "$undoing"
 [ "$pid" = "$$" ] && exit 0
 if tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -q faultline-undo; then kill -- "-$pid" || true; fi
 `

@@ -234,7 +234,7 @@ func TestLoadBalancerContract(t *testing.T) {
 func noTimers(t *testing.T) {
 	t.Helper()
 	eventually(t, "no timer", 5*time.Second, clusters.Instance{Node: clusters.ThisMachine()}, func(context.Context, clusters.Instance) error {
-		if left, _ := filepath.Glob("/tmp/faultline-undo-*.pid"); len(left) > 0 {
+		if left, _ := filepath.Glob("/tmp/faultline-undo-*"); len(left) > 0 {
 			return fmt.Errorf("left on this machine: %v", left)
 		}
 		return nil

@@ -20,15 +20,16 @@ import (
 func Reboot(nodes ...*clusters.Node) Fault { return perNode(KindReboot, nodes, planReboot) }
 
 // rebootScript runs one command and then, whatever becomes of this process, another. Both
-// are words of a shell: $1 takes the power, $2 gives it back.
+// are words of a shell: $1 takes the power, $2 gives it back, and leaves nobody the lock who
+// runs as long as the node does.
 const rebootScript = `set -e
 eval "$1" > /dev/null
-eval "$2" > /dev/null
+eval "$2" 8<&- > /dev/null
 `
 
 func planReboot(ctx context.Context, n *clusters.Node, id string) (effect, error) {
 	e, err := planSwitching(ctx, n, id, switching{
-		inject: command(rebootScript, clusters.Quote(n.Power.Off), clusters.Quote(n.Power.On)), undo: n.Power.On,
+		inject: whileArmed(id, command(rebootScript, clusters.Quote(n.Power.Off), clusters.Quote(n.Power.On))), undo: n.Power.On,
 	})
 	if err != nil {
 		return effect{}, err

@@ -156,7 +156,7 @@ func fileLines(pattern string) []string {
 // number in them is of no process, or of one with a name of ours.
 func switchFiles(names []string) []string {
 	var ours []string
-	all, _ := filepath.Glob("/tmp/faultline-undo-*.pid")
+	all, _ := filepath.Glob("/tmp/faultline-undo-*")
 	for _, file := range all {
 		pid, err := os.ReadFile(file)
 		if err != nil {

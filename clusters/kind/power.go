@@ -46,7 +46,7 @@ flock 9
 [ "$("$1" inspect --format '{{.State.Running}}' "$2")" = false ] || exit 0
 "$1" network disconnect --force "$3" "$2" || true
 "$1" network connect --ip "$4" ${5:+--alias "$5"} "$3" "$2"
-"$1" start "$2"
+"$1" start "$2" 9<&-
 `
 
 // thaw does nothing to a node that is not frozen.
