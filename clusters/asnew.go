@@ -79,18 +79,7 @@ func (c *Cluster) ChangedObjects(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	changed := []string{}
-	for _, o := range now {
-		if _, found := slices.BinarySearch(c.remembered.objects, o); !found {
-			changed = append(changed, "+ "+o)
-		}
-	}
-	for _, o := range c.remembered.objects {
-		if _, found := slices.BinarySearch(now, o); !found {
-			changed = append(changed, "- "+o)
-		}
-	}
-	return changed, nil
+	return Changes(c.remembered.objects, now), nil
 }
 
 func (c *Cluster) look(ctx context.Context) (*traces, error) {

@@ -3,6 +3,7 @@ package clusters
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata"
 )
@@ -22,8 +24,16 @@ var transient = []string{
 	"secrets",
 }
 
-// objects lists all lasting objects by resource, namespace and name, sorted.
-func (c *Cluster) objects(ctx context.Context) ([]string, error) {
+// Identity tells an object from another of the same name, and from itself before a change.
+type Identity struct {
+	// Namespace is that of the object, and of a namespace itself.
+	Namespace string
+	UID       types.UID
+	Version   string
+}
+
+// Identities looks at all lasting objects, by resource, namespace and name.
+func (c *Cluster) Identities(ctx context.Context) (map[string]Identity, error) {
 	config := c.RESTConfig(c.Front())
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
@@ -33,21 +43,29 @@ func (c *Cluster) objects(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	lists := make([][]string, len(kinds))
+	found := make([]map[string]Identity, len(kinds))
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, kind := range kinds {
 		group.Go(func() (err error) {
-			lists[i], err = c.namesOf(ctx, client, kind)
+			found[i], err = c.identitiesOf(ctx, client, kind)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	all := slices.Concat(lists...)
-	slices.Sort(all)
+	all := map[string]Identity{}
+	for _, some := range found {
+		maps.Copy(all, some)
+	}
 	return all, nil
+}
+
+// objects lists all lasting objects by resource, namespace and name, sorted.
+func (c *Cluster) objects(ctx context.Context) ([]string, error) {
+	all, err := c.Identities(ctx)
+	return slices.Sorted(maps.Keys(all)), err
 }
 
 // lasting lists the resources whose objects last.
@@ -74,7 +92,7 @@ func (c *Cluster) lasting() ([]schema.GroupVersionResource, error) {
 	return kinds, nil
 }
 
-func (c *Cluster) namesOf(ctx context.Context, client metadata.Interface, kind schema.GroupVersionResource) ([]string, error) {
+func (c *Cluster) identitiesOf(ctx context.Context, client metadata.Interface, kind schema.GroupVersionResource) (map[string]Identity, error) {
 	list, err := client.Resource(kind).List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 		return nil, nil
@@ -82,15 +100,15 @@ func (c *Cluster) namesOf(ctx context.Context, client metadata.Interface, kind s
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", kind.Resource, err)
 	}
-	var names []string
+	all := map[string]Identity{}
 	for _, o := range list.Items {
 		namespace := o.Namespace
 		if kind.Resource == "namespaces" {
 			namespace = o.Name
 		}
 		if !slices.Contains(c.ignored, namespace) {
-			names = append(names, strings.TrimSpace(kind.Resource+" "+o.Namespace)+"/"+o.Name)
+			all[strings.TrimSpace(kind.Resource+" "+o.Namespace)+"/"+o.Name] = Identity{namespace, o.UID, o.ResourceVersion}
 		}
 	}
-	return names, nil
+	return all, nil
 }

@@ -127,6 +127,9 @@ const (
 	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
 	terminationGrace    = 30 * time.Second                // static pods
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
+	podCollection       = 20 * time.Second                // controller manager, pod garbage collector (gcCheckPeriod)
+	eventTTL            = time.Hour                       // API server --event-ttl
+	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
 	endpointLease       = 15 * time.Second                // API server, its endpoint's lease (DefaultEndpointReconcilerTTL)
 	endpointReconcile   = 10 * time.Second                // API server, its endpoint reconciler
 	lbProbe             = 2*2*time.Second + 3*time.Second // kind: 2 failures, 2 s apart, 3 s each at most
@@ -319,6 +322,17 @@ func (t Timing) LongerThanEviction() time.Duration {
 func (t Timing) Replacement() Bounds {
 	evicted := t.Eviction()
 	return Bounds{Lower: evicted.Lower, Upper: evicted.Upper + t.Binding().Upper}
+}
+
+// OutOfService bounds how soon the pods of a dead node run elsewhere once it is tainted as out
+// of service: the next pod garbage collection deletes those that wait for it by force.
+func (t Timing) OutOfService() Bounds {
+	return Bounds{Upper: t.upper(podCollection) + t.Binding().Upper}
+}
+
+// EventsForgotten bounds how long an Event is kept. Nothing of it depends on the machine.
+func (t Timing) EventsForgotten() Bounds {
+	return Bounds{Lower: eventTTL, Upper: eventTTL + leaseReuse}
 }
 
 // RuntimeNotReady bounds when a node without a container runtime says so: the kubelet

@@ -28,7 +28,12 @@ const (
 	// ClientCertificate is what the kubelet, the scheduler and the controller manager show
 	// to the API, and what the API server shows to etcd.
 	ClientCertificate Use = "client"
+	// KubeletClientCertificate is what the API server shows to kubelets.
+	KubeletClientCertificate Use = "kubelet client"
 )
+
+// kubeletPort is where kubelets answer API servers.
+const kubeletPort = "10250"
 
 // Where kubeadm keeps certificates.
 const (
@@ -86,6 +91,11 @@ func keptFor(ctx context.Context, i clusters.Instance, use Use) (keeping, error)
 		k = separate("apiserver-etcd-client", etcdCA, 0)
 		k.reloads = false // a client that waits to try again may wait for two minutes
 		return k.checkedBy(ctx, `sed -n 's/^ *- --etcd-servers=\([^,]*\).*/\1/p' "$1"`, i.Manifest(), "/health")
+	case use == KubeletClientCertificate && i.Component == clusters.APIServer:
+		k = separate("apiserver-kubelet-client", clusterCA, 0)
+		k.reloads = false // it looks at the file every five minutes
+		k.server = "https://" + net.JoinHostPort(i.Node.Address, kubeletPort) + "/healthz"
+		return k, nil
 	case use == ClientCertificate && i.Component.Elected():
 		k.file, k.key, k.authority = i.Kubeconfig(), i.Kubeconfig(), clusterCA
 		k.restarts.copies = ""

@@ -14,6 +14,7 @@ import (
 	"faultline/suites/drill"
 	_ "faultline/suites/hosts"
 	_ "faultline/suites/leadership"
+	_ "faultline/suites/overload"
 	_ "faultline/suites/policy"
 	_ "faultline/suites/quorum"
 	_ "faultline/suites/recovery"

@@ -92,9 +92,17 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)
 	ginkgo.DeferCleanup(d.finish)
+	d.start(topology)
+	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
+	return d
+}
+
+// start takes a cluster of the topology, and watches it until it is steady.
+func (d *Drill) start(topology string) {
+	ginkgo.GinkgoHelper()
 	var err error
 	begun := time.Now()
-	d.Cluster, err = bench.acquire(ctx, topology)
+	d.Cluster, err = bench.acquire(d.ctx, topology)
 	d.spend(&d.spent.Cluster, begun)
 	if errors.Is(err, clusters.ErrUnsupported) {
 		d.skipped = true
@@ -108,14 +116,12 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	d.injector = fault.NewInjector(d.Cluster, bench.journal)
 	d.injector.Sabotage = d.options.sabotage
 	begun = time.Now()
-	d.probes, err = bench.startProbes(ctx, d.Cluster, d.options.lie)
+	d.probes, err = bench.startProbes(d.ctx, d.Cluster, d.options.lie)
 	d.require(err, "no probes")
 	d.clock = d.probes.Clock()
 	d.require(d.mutate(), "the mutation failed")
 	d.require(d.awaitSteadyState(), "no steady state")
 	d.spend(&d.spent.Steady, begun)
-	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
-	return d
 }
 
 // spend books the time since an instant on a part of the experiment's account.
@@ -217,6 +223,14 @@ func (d *Drill) Then(f fault.Fault) {
 	d.checkPromises()
 	d.phase = len(d.injections)
 	d.Inject(f)
+}
+
+// BeginRepair says that somebody is about to mend by hand what is broken: it checks what was
+// promised so far, and nothing earlier is promised any more. Times are still measured from
+// the fault.
+func (d *Drill) BeginRepair() {
+	ginkgo.GinkgoHelper()
+	d.checkPromises()
 }
 
 // Play injects, holds and undoes one step after another: a target that flaps, or a fault

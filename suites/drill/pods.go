@@ -36,16 +36,23 @@ func (d *Drill) StartBoundPod() error {
 // StartPodOn starts a pod of that name, of no controller, that names its node, and waits
 // until it runs.
 func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
+	return d.StartPod(WorkloadPod(n, name, "heartbeat"))
+}
+
+// WorkloadPod is a pod of the suite's own image that names its node.
+func WorkloadPod(n *clusters.Node, name string, args ...string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.PodSpec{
+			NodeName:   n.Name,
+			Containers: []corev1.Container{WorkloadContainer(string(clusters.Application), args...)},
+		},
+	}
+}
+
+// StartPod starts a pod that names its node, and waits until it runs.
+func (d *Drill) StartPod(pod *corev1.Pod) error {
 	create := func(ctx context.Context, c kubernetes.Interface) error {
-		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			Spec: corev1.PodSpec{
-				NodeName: n.Name,
-				Containers: []corev1.Container{{
-					Name: string(clusters.Application), Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: []string{"heartbeat"},
-				}},
-			},
-		}
 		_, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{})
 		return err
 	}
@@ -53,9 +60,9 @@ func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
 		return d.Told("a pod that names its node starts", a.err)
 	}
 	return d.BecomesTrue("a pod that names its node starts", d.Timing.Binding(), func(ctx context.Context, c kubernetes.Interface) error {
-		pod, err := c.CoreV1().Pods(Namespace).Get(ctx, name, metav1.GetOptions{})
-		if err == nil && pod.Status.Phase != corev1.PodRunning {
-			err = fmt.Errorf("pod %s is %s", name, pod.Status.Phase)
+		found, err := c.CoreV1().Pods(Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+		if err == nil && found.Status.Phase != corev1.PodRunning {
+			err = fmt.Errorf("pod %s is %s", pod.Name, found.Status.Phase)
 		}
 		return err
 	})
@@ -64,6 +71,11 @@ func (d *Drill) StartPodOn(n *clusters.Node, name string) error {
 // PodOn is a pod that StartPodOn has started, as something that faults can break.
 func (d *Drill) PodOn(n *clusters.Node, name string) clusters.Instance {
 	return clusters.Instance{Component: clusters.Application, Node: n, Pod: name}
+}
+
+// WorkloadContainer is one that runs the suite's own workload, which every node has.
+func WorkloadContainer(name string, args ...string) corev1.Container {
+	return corev1.Container{Name: name, Image: bench.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: args}
 }
 
 // IdleContainer is one for which nothing is run: its image is nowhere, and is not pulled.

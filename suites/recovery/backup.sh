@@ -19,7 +19,7 @@ archive=$1 recipient=$2 pki=/etc/kubernetes/pki
 
 umask 077
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$archive.part"' EXIT
 etcdctl --endpoints=https://127.0.0.1:2379 --cacert="$pki/etcd/ca.crt" \
   --cert="$pki/etcd/healthcheck-client.crt" --key="$pki/etcd/healthcheck-client.key" \
   snapshot save "$work/etcd.db" >/dev/null 2>&1 || { echo "etcd on this node gave no snapshot: is it healthy?" >&2; exit 1; }

@@ -43,12 +43,15 @@ var _ = Describe("When the majority of etcd is destroyed", Nightly, Component(cl
 		Expect(d).To(Pause(probe.Ready).On(survivor).Within(d.Timing.RestoredInAll()))
 		Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
 		Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
+		Expect(d).To(KeepServing(probe.Workload))
+		conforms(d)
 	})
 })
 
 // force runs the runbook, and measures it.
 func force(ctx context.Context, d *Drill, survivor *clusters.Node) {
 	GinkgoHelper()
+	d.BeginRepair()
 	began := time.Now()
 	said, err := run(ctx, survivor, forceScript)
 	Expect(d.Told("the runbook makes the member an etcd of its own", err)).To(Succeed(), said)

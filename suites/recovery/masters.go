@@ -63,21 +63,27 @@ func RestoreTheMaster(ctx context.Context, d *Drill) {
 	d.Inject(fault.Erase(master).Losing(clusters.Components...))
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 	Expect(d).To(KeepServing(probe.Workload))
-	d.Forgo(b.revision, b.taken)
-
-	began := time.Now()
-	said, err := b.restore(ctx, master)
-	Expect(d.Told("the runbook restores it", err)).To(Succeed(), said)
-	Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
-
-	// Nobody joins again: workers know the authority, which is in the backup.
-	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(began))).To(Succeed())
-	Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
-	Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
+	restoreFrom(ctx, d, b, master)
 	Expect(d.BecomesTrue("what was created before the backup is there", d.Timing.Noticed(), exists(kept, true))).To(Succeed())
 	Expect(d.BecomesTrue("what was created after it is not", d.Timing.Noticed(), exists(forgotten, false))).To(Succeed())
 	Expect(d.Told("a kubelet ends the pod that is not in the backup", gone(ctx, d, worker))).To(Succeed())
 	Expect(d.Attempt("delete the object", remove(kept))).To(BeAccepted())
+	recovered(d)
+}
+
+// restoreFrom runs the runbook on an empty machine, and expects that nobody joins again: workers
+// know the authority, which is in the backup.
+func restoreFrom(ctx context.Context, d *Drill, b backup, master *clusters.Node) {
+	GinkgoHelper()
+	d.BeginRepair()
+	d.Forgo(b.revision, b.taken)
+	began := time.Now()
+	said, err := b.restore(ctx, master)
+	Expect(d.Told("the runbook restores it", err)).To(Succeed(), said)
+	Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
+	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(began))).To(Succeed())
+	Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
+	Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
 }
 
 // wrong is an archive that must not be restored.

@@ -34,7 +34,11 @@ func TestPhasesRunInTurn(t *testing.T) {
 }
 
 func TestScriptsParse(t *testing.T) {
-	for _, script := range []string{clusterAuthority.anew, frontProxy.anew, kubeletClient.anew, saveScript, loseScript, kubeletScript, serverScript} {
+	for _, script := range []string{
+		clusterAuthority.anew, frontProxy.anew, kubeletClient.anew, saveScript, loseScript, kubeletScript, serverScript,
+		copyScript, fromSnapshotScript, startCopyScript, removeCopiesScript, lastWordsScript, volumesScript,
+		backupScript, restoreScript, forceScript, forgetScript, inviteScript, joinScript,
+	} {
 		parse := exec.CommandContext(t.Context(), "sh", "-n")
 		parse.Stdin = strings.NewReader(script)
 		if out, err := parse.CombinedOutput(); err != nil {

@@ -29,6 +29,10 @@ var (
 	forgetScript string
 	//go:embed force-new-cluster.sh
 	forceScript string
+	//go:embed invite-master.sh
+	inviteScript string
+	//go:embed join-master.sh
+	joinScript string
 )
 
 // run runs a runbook on a node, as a person would, and returns what it said.

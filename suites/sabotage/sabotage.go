@@ -15,6 +15,7 @@ import (
 	. "faultline/suites/drill"
 	"faultline/suites/hosts"
 	"faultline/suites/leadership"
+	"faultline/suites/overload"
 	"faultline/suites/policy"
 	"faultline/suites/quorum"
 	"faultline/suites/recovery"
@@ -73,10 +74,14 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 			workers.ALoneReplicaIsMissed, "the lone replica runs elsewhere", "WORK"),
 		mutant("secrets are encrypted before they are stored", "single-master", encryptedSecrets,
 			recovery.SecretsAreOnTheDisk, "whoever has the disk can read it", "SEC"),
+		mutant("a second scheduler has read a certificate that is good", "single-master", withAnother(clusters.Scheduler),
+			plain(policy.TheSchedulerIsCutOff), "it still succeeded", "SEC"),
 		mutant("every account may do anything", "multi-master", everybodyRules,
 			policy.AccessIsDecidedAlike, "is allowed, which nobody has granted", "SEC"),
 		mutant("nobody looks after quotas", "multi-master", withFlag(clusters.APIServer, "--disable-admission-plugins=ResourceQuota"),
 			policy.QuotasDivide, "larger than the quota is allowed, which nobody has granted", "CONF"),
+		mutant("a kubelet sets no quotas of CPU time", single, withoutQuotas, overload.AHogIsContained, "with a limit of CPU time it is throttled", "CONF"),
+		mutant("no client's requests are limited", single, nobodyIsThrottled, overload.AFloodIsThrottled, "is told to come back later", "CONF"),
 		mutant("a kubelet carries out no change", "three-host-stacked", silent(1, clusters.ControlPlane),
 			plain(hosts.ChangesRoll), "did not land", "OPS"),
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),

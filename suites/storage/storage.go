@@ -1,5 +1,5 @@
 // Package storage holds the specs of what the documents say about etcd's disks (A:L46, A:L50,
-// A:L51, A:L60).
+// A:L51, A:L60), and about where databases keep their data (A:L112 to A:L114).
 package storage
 
 import (

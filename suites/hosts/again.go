@@ -1,0 +1,68 @@
+package hosts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// Document A: what installs and configures clusters is a tool, so that it can be done again with
+// the same result (A:L8, A:L115-122).
+var _ = Describe("A layout that is built twice from its declaration", Nightly, func() {
+	DescribeTable("comes out the same:", Claims("OPS-01"),
+		func(ctx SpecContext, topology string) {
+			d := On(ctx, topology)
+			first, built := d.Name, fingerprint(ctx, d)
+			d.BuildAgain()
+			Expect(d.Name).NotTo(Equal(first))
+			again := fingerprint(ctx, d)
+			Expect(d.Saw("nodes, static pods, flags, members of etcd and certificates are those of before",
+				fmt.Sprintf("%d facts", len(again)), only(clusters.Changes(built, again)))).To(Succeed())
+
+			// The control experiment: somebody has done something by hand.
+			scheduler := d.Instances(clusters.Scheduler)[0]
+			d.Inject(fault.SetFlag(byHand, scheduler).Losing(clusters.Scheduler))
+			Expect(d.Told("one flag that was added by hand is noticed, and nothing else",
+				only(clusters.Changes(built, fingerprint(ctx, d)), "kube-scheduler has "+byHand))).To(Succeed())
+			d.Undo()
+			Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
+			d.AwaitHealed()
+			Expect(d.Told("without the flag it is the same again", only(clusters.Changes(built, fingerprint(ctx, d))))).To(Succeed())
+		},
+		Entry("one of everything on one host", Topology("single-host-minimal"), SpecPriority(10), "single-host-minimal"),
+		Entry("masters and workers on three hosts", Topology("three-host-stacked"), SpecPriority(5), "three-host-stacked"),
+		Entry("masters with etcd on hosts of its own", Topology("external-etcd"), "external-etcd"),
+	)
+})
+
+// byHand is a flag that changes nothing that anybody could see from outside.
+const byHand = "--v=1"
+
+// fingerprint is how the cluster is made.
+func fingerprint(ctx context.Context, d *Drill) []string {
+	GinkgoHelper()
+	lines, err := d.Fingerprint(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return lines
+}
+
+// only fails unless there is one change for each that is expected, and none else.
+func only(changes []string, expected ...string) error {
+	unexpected := slices.DeleteFunc(slices.Clone(changes), func(change string) bool {
+		return slices.ContainsFunc(expected, func(e string) bool { return strings.HasSuffix(change, e) })
+	})
+	if len(unexpected) > 0 {
+		return errors.New(strings.Join(unexpected, "\n"))
+	}
+	return Unless(len(changes) == len(expected), fmt.Errorf("the changes are %q, want %q", changes, expected))
+}

@@ -1,0 +1,92 @@
+package overload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	. "faultline/suites/drill"
+)
+
+// plane is the control plane as it was: the process of each static pod, and how often each
+// lock had changed hands.
+type plane struct {
+	processes map[clusters.Instance]clusters.Process
+	holders   map[clusters.Component]int
+}
+
+func controlPlane(ctx context.Context, d *Drill) plane {
+	GinkgoHelper()
+	p := plane{map[clusters.Instance]clusters.Process{}, map[clusters.Component]int{}}
+	for _, component := range clusters.Stack {
+		for _, i := range d.Instances(component) {
+			before, err := i.Process(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			p.processes[i] = before
+		}
+		if component.Elected() {
+			p.holders[component] = d.Holders(component)
+		}
+	}
+	return p
+}
+
+// replaced fails unless every static pod has the process that it had.
+func (p plane) replaced(ctx context.Context) error {
+	var errs []error
+	for i, before := range p.processes {
+		now, err := i.Process(ctx)
+		if err != nil || !now.Is(before) {
+			errs = append(errs, errors.Join(fmt.Errorf("%s was process %d and is process %d", i, before.PID, now.PID), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// deposed fails unless nobody has lost a lock.
+func (p plane) deposed(d *Drill) error {
+	for component, before := range p.holders {
+		if now := d.Holders(component); now != before {
+			return fmt.Errorf("the lease of %s has changed hands %d times", component, now-before)
+		}
+	}
+	return nil
+}
+
+// outlives fails unless the kernel would kill a pod's process for want of memory before that
+// of any static pod: it weighs both by what the kubelet has told it.
+func (p plane) outlives(ctx context.Context, hog clusters.Instance) error {
+	process, err := hog.Process(ctx)
+	if err != nil {
+		return err
+	}
+	first, err := weight(ctx, hog, process)
+	if err != nil {
+		return err
+	}
+	for i, process := range p.processes {
+		later, err := weight(ctx, i, process)
+		if err != nil {
+			return err
+		}
+		if later >= first {
+			return fmt.Errorf("%s has the weight %d and the hog %d", i, later, first)
+		}
+	}
+	return nil
+}
+
+// weight is a process's oom_score_adj.
+func weight(ctx context.Context, i clusters.Instance, p clusters.Process) (int, error) {
+	out, err := i.Node.Exec(ctx, "cat", fmt.Sprintf("/proc/%d/oom_score_adj", p.PID))
+	if err != nil {
+		return 0, fmt.Errorf("the weight of %s: %w", i, err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(out)))
+}

@@ -1,0 +1,71 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// Members of etcd show each other certificates, too.
+var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
+	It("whose certificate has expired is alone, with the API server beside it, while its peers keep their majority", Topology(topology), SpecPriority(4), Claims("SEC-01"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		Expect(d.Told("every member has a leader", led(ctx, d, d.EtcdMembers(), true))).To(Succeed())
+		d.Inject(fault.ExpireCertificate(d.Cluster, fault.PeerCertificate, lost))
+
+		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
+		Expect(d.Told("its peers have a leader", led(ctx, d, d.EtcdMembers().Except(lost), true))).To(Succeed())
+		Expect(d.Told("it has none", led(ctx, d, clusters.Instances{lost}, false))).To(Succeed())
+		Expect(d).To(MarkNotReady(lost.Node).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(KeepServing(probe.Workload))
+		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
+			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
+		}
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d.BecomesTrue("its node is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+	})
+
+	It("whose certificate is of another authority is alone, and its peers do not miss it", Topology("bare-etcd-3"), Claims("SEC-01"), func(ctx SpecContext) {
+		d := On(ctx, "bare-etcd-3")
+		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		d.Inject(fault.ForeignCA(fault.ServingCertificate, lost)) // it shows its peers no other
+
+		Expect(d).To(Lose(probe.Put).On(lost.Node).Within(d.Timing.Noticed()))
+		for _, m := range d.EtcdMembers().Except(lost) {
+			Expect(d).To(KeepServing(probe.Put).On(m.Node))
+		}
+
+		d.Undo()
+		Expect(d).To(Resume(probe.Put).On(lost.Node).Within(d.Timing.MemberReturn()))
+		Expect(d.Told("all members have the same data", d.SameData())).To(Succeed())
+	})
+})
+
+// led fails unless each of the members has a leader, or has none.
+func led(ctx context.Context, d *Drill, members clusters.Instances, want bool) error {
+	for _, m := range members {
+		status, err := statusOf(ctx, d, m)
+		if is := err == nil && status.Leader != 0; is != want {
+			return errors.Join(fmt.Errorf("%s has a leader: %t", m, is), err)
+		}
+	}
+	return nil
+}
+
+// statusOf does not wait for long: a member that has never had a leader does not answer.
+func statusOf(ctx context.Context, d *Drill, m clusters.Instance) (clusters.EtcdMember, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return d.EtcdStatus(ctx, m)
+}
