@@ -140,8 +140,8 @@ func TestGameday(t *testing.T) {
 	}
 	holdGameday(t, kubeconfig, name, experiments)
 	if clustertest.Full() {
-		killGameday(t, kubeconfig, name)
 		t.Run("by the page", func(t *testing.T) { pageGameday(t, kubeconfig, name) })
+		killGameday(t, kubeconfig, name)
 	}
 }
 
