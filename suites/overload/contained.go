@@ -38,8 +38,7 @@ func AHogIsContained(ctx context.Context, d *Drill) {
 	By("giving it limits")
 	begun := time.Now()
 	busy := hog(master, "limited-cpu", limits, "-cpu")
-	Expect(d.StartPod(busy)).To(Succeed())
-	used := watchUse(ctx, d, d.PodOn(master, busy.Name))
+	used := watchUse(ctx, d, startBusy(d, master, busy))
 	Expect(d.Saw("with a limit of CPU time it is throttled to that", used.String(), used.throttledTo(d.Timing.Slack*cpuLimit))).To(Succeed())
 	end(d, busy)
 
@@ -53,10 +52,10 @@ func AHogIsContained(ctx context.Context, d *Drill) {
 	By("giving it none")
 	begun = time.Now()
 	busy = hog(master, "unlimited-cpu", nil, "-cpu")
-	Expect(d.StartPod(busy)).To(Succeed())
-	used = watchUse(ctx, d, d.PodOn(master, busy.Name))
+	unlimited := startBusy(d, master, busy)
+	used = watchUse(ctx, d, unlimited)
 	Expect(d.Saw("without a limit it takes more, and is never throttled", used.String(), used.unthrottledAbove(d.Timing.Slack*cpuLimit))).To(Succeed())
-	Expect(d.Told("should memory run out, the kernel takes it before any component", plane.outlives(ctx, d.PodOn(master, busy.Name)))).To(Succeed())
+	Expect(d.Told("should memory run out, the kernel takes it before any component", plane.outlives(ctx, unlimited))).To(Succeed())
 	end(d, busy)
 
 	greedy = hog(master, "unlimited-memory", nil, "-memory", fmt.Sprint(memory>>20))

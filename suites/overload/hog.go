@@ -50,6 +50,19 @@ func hog(n *clusters.Node, name string, allowed corev1.ResourceList, appetite ..
 	return pod
 }
 
+// startBusy starts a hog on the node, and finds it once its program runs: within a small limit of
+// CPU time the runtime takes long to begin it.
+func startBusy(d *Drill, n *clusters.Node, pod *corev1.Pod) clusters.Instance {
+	GinkgoHelper()
+	Expect(d.StartPod(pod)).To(Succeed())
+	i := d.PodOn(n, pod.Name)
+	Expect(d.BecomesTrue("the hog is at work", d.Timing.Binding(), func(ctx context.Context, _ kubernetes.Interface) error {
+		_, err := i.Process(ctx)
+		return err
+	})).To(Succeed())
+	return i
+}
+
 // end deletes a hog, and waits until it is gone.
 func end(d *Drill, pod *corev1.Pod) {
 	GinkgoHelper()
