@@ -172,6 +172,7 @@ func TestRefusedTooSoon(t *testing.T) {
 	for text, want := range map[string]bool{
 		`kubeadm join: cannot get Node "n2": Unauthorized`:                                                                true,
 		`kubeadm join: cannot get Node "n2": nodes "n2" is forbidden: User "system:bootstrap:abcdef" cannot get resource`: true,
+		`kubeadm join: cannot get Node "n2": context deadline exceeded - error from a previous attempt: EOF`:              true,
 		`kubeadm join: cannot get Node "n2": connection refused`:                                                          false,
 		`kubeadm join: etcd: Unauthorized`:                                                                                false,
 	} {

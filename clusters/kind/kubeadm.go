@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -40,8 +41,9 @@ func (b *boot) startKubernetes(ctx context.Context) error {
 
 // join has a node join. kind's load balancer takes a new API server for healthy before that
 // has read who may do what (/healthz leaves informer-sync out, /readyz does not), so that
-// kubeadm may be refused when it looks whether the node exists. Nothing of the
-// cluster has changed then, and kind skips the phase that would mind a second try.
+// kubeadm may be refused, or put off for all the time that it has, when it looks whether the
+// node exists. Nothing of the cluster has changed then, and kind skips the phase that would
+// mind a second try.
 func join(ctx context.Context, n *clusters.Node) error {
 	for end := time.Now().Add(refusedTime); ; {
 		err := kubeadm(ctx, n, "join")
@@ -59,10 +61,14 @@ func join(ctx context.Context, n *clusters.Node) error {
 // refusedTime is how long new API servers may refuse what a boot asks of them.
 const refusedTime = 30 * time.Second
 
+// refusals are of an API server that does not know yet who asks, or what that may do, and of one
+// that says "later" again and again.
+var refusals = []string{"Unauthorized", "is forbidden", "context deadline exceeded"}
+
 // refusedTooSoon tells whether kubeadm ended because an API server was not ready to say yes.
 func refusedTooSoon(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "cannot get Node") &&
-		(strings.Contains(err.Error(), "Unauthorized") || strings.Contains(err.Error(), "is forbidden"))
+		slices.ContainsFunc(refusals, func(words string) bool { return strings.Contains(err.Error(), words) })
 }
 
 // kubeadmScript keeps what kubeadm says on the node, and shows its end when it fails.
