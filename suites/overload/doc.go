@@ -1,5 +1,5 @@
-// Package overload holds the specs of what document A says of protecting nodes and the API
-// from who wants too much of them (A:L45, A:L70-72).
+// Package overload holds the specs of what document A says of protecting nodes from who wants
+// too much of them (A:L45, A:L70).
 package overload
 
 // topology has everything on one node, so that a hog has all neighbours that it can have.
