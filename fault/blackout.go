@@ -40,10 +40,9 @@ func planBlackout(ctx context.Context, n *clusters.Node, id string, length time.
 	if length < minBlackout || length > maxBlackout {
 		return effect{}, fmt.Errorf("a blackout of %s is out of range: want %s to %s", length, minBlackout, maxBlackout)
 	}
-	e, err := planSwitching(ctx, n, id, switching{
-		inject: command(blackoutScript, id, seconds(length), clusters.Quote(whileArmed(id, n.Power.Freeze)), clusters.Quote(n.Power.Status), clusters.Quote(n.Power.Thaw)),
-		undo:   command(endBlackoutScript, append([]string{id}, n.Power.Thaw...)...),
-	})
+	e, err := planSwitching(ctx, n, id, switching{undo: command(endBlackoutScript, append([]string{id}, n.Power.Thaw...)...)})
+	// Only the freeze is whileArmed: an undo need not wait for the end of the blackout.
+	e.inject = command(blackoutScript, id, seconds(length), clusters.Quote(whileArmed(id, n.Power.Freeze)), clusters.Quote(n.Power.Status), clusters.Quote(n.Power.Thaw))
 	e.passes = true
 	e.prove = func(ctx context.Context) (string, error) { return proveBlackout(ctx, e.node, n, id, length) }
 	return e, err

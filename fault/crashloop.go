@@ -100,13 +100,13 @@ sync "$hidden"
 mv "$hidden" "$2"
 ` + hasten
 
-// breakManifest plans flags for a static pod.
-func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []clusters.Process, id string, flags ...string) error {
+// breakManifest plans a flag for a static pod.
+func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []clusters.Process, id, flag string) error {
 	manifest, err := i.Node.Exec(ctx, "cat", i.Manifest())
 	if err != nil {
 		return fmt.Errorf("read the manifest of %s: %w", i, err)
 	}
-	broken, err := withFlags(manifest, flags...)
+	broken, err := withFlag(manifest, flag)
 	if err != nil {
 		return fmt.Errorf("the manifest %s of %s: %w", i.Manifest(), i, err)
 	}
@@ -119,8 +119,8 @@ func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []cl
 // sumOf is what sha256sum prints.
 func sumOf(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
 
-// withFlags is a static pod's manifest with flags more for its first container.
-func withFlags(manifest []byte, flags ...string) ([]byte, error) {
+// withFlag is a static pod's manifest with a flag more for its first container.
+func withFlag(manifest []byte, flag string) ([]byte, error) {
 	var pod corev1.Pod
 	if err := yaml.UnmarshalStrict(manifest, &pod); err != nil {
 		return nil, err
@@ -131,9 +131,9 @@ func withFlags(manifest []byte, flags ...string) ([]byte, error) {
 	c := &pod.Spec.Containers[0]
 	switch {
 	case len(c.Args) > 0:
-		c.Args = append(c.Args, flags...)
+		c.Args = append(c.Args, flag)
 	case len(c.Command) > 0:
-		c.Command = append(c.Command, flags...)
+		c.Command = append(c.Command, flag)
 	default:
 		return nil, errors.New("its first container has no command that a flag could be added to")
 	}

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,24 +24,14 @@ const KindSetFlag Kind = "set-flag"
 // manifest is put back, never over a newer one. Healed: a process without the flag runs
 // and stays.
 func SetFlag(flag string, instances ...clusters.Instance) Fault {
-	return SetFlags([]string{flag}, instances...)
-}
-
-// SetFlags is SetFlag for several flags that mean something only together.
-func SetFlags(flags []string, instances ...clusters.Instance) Fault {
 	return onInstances(KindSetFlag, instances, func(ctx context.Context, i clusters.Instance, id string) (effect, error) {
-		return planSetFlags(ctx, i, id, flags)
+		return planSetFlag(ctx, i, id, flag)
 	})
 }
 
-func planSetFlags(ctx context.Context, i clusters.Instance, id string, flags []string) (effect, error) {
-	if len(flags) == 0 {
-		return effect{}, errors.New("no flag given")
-	}
-	for _, flag := range flags {
-		if !strings.HasPrefix(flag, "--") || strings.ContainsAny(flag, " \t\n\x00") {
-			return effect{}, fmt.Errorf("%q is no flag: want --name=value, in one word", flag)
-		}
+func planSetFlag(ctx context.Context, i clusters.Instance, id, flag string) (effect, error) {
+	if !strings.HasPrefix(flag, "--") || strings.ContainsAny(flag, " \t\n\x00") {
+		return effect{}, fmt.Errorf("%q is no flag: want --name=value, in one word", flag)
 	}
 	if !i.Static() {
 		return effect{}, fmt.Errorf("%s is no static pod, so it has no manifest for a flag", i)
@@ -51,29 +40,29 @@ func planSetFlags(ctx context.Context, i clusters.Instance, id string, flags []s
 	if err != nil {
 		return effect{}, err
 	}
-	given, err := givenFlags(ctx, i, ps[0], flags)
+	has, err := hasFlag(ctx, i, ps[0], flag)
 	if err != nil {
 		return effect{}, err
 	}
-	if len(given) > 0 {
-		return effect{}, fmt.Errorf("%s has the flag %s already", i, given[0])
+	if has {
+		return effect{}, fmt.Errorf("%s has the flag %s already", i, flag)
 	}
 	e := effect{
-		prove:     func(ctx context.Context) (string, error) { return proveFlags(ctx, i, ps, flags) },
+		prove:     func(ctx context.Context) (string, error) { return proveFlag(ctx, i, ps, flag) },
 		landing:   stopLanding,
 		serves:    true,
-		recovered: func(ctx context.Context) (time.Time, error) { return staysWithout(ctx, i, flags) },
+		recovered: func(ctx context.Context) (time.Time, error) { return staysWithout(ctx, i, flag) },
 	}
-	return e, e.breakManifest(ctx, i, ps, id, flags...)
+	return e, e.breakManifest(ctx, i, ps, id, flag)
 }
 
-// givenFlags are those of the flags with which the process was started.
-func givenFlags(ctx context.Context, i clusters.Instance, p clusters.Process, flags []string) ([]string, error) {
+// hasFlag tells whether the process was started with the flag.
+func hasFlag(ctx context.Context, i clusters.Instance, p clusters.Process, flag string) (bool, error) {
 	argv, err := commandLine(ctx, i, p)
-	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return !slices.Contains(argv, flag) }), err
+	return slices.Contains(argv, flag), err
 }
 
-func proveFlags(ctx context.Context, i clusters.Instance, former []clusters.Process, flags []string) (string, error) {
+func proveFlag(ctx context.Context, i clusters.Instance, former []clusters.Process, flag string) (string, error) {
 	gone, err := proveGone(ctx, i, former)
 	if err != nil {
 		return "", err
@@ -82,23 +71,23 @@ func proveFlags(ctx context.Context, i clusters.Instance, former []clusters.Proc
 	if err != nil {
 		return "", err
 	}
-	given, err := givenFlags(ctx, i, p, flags)
-	if err == nil && len(given) < len(flags) {
-		err = fmt.Errorf("process %d of %s does not have the flag %s: it has %v", p.PID, i, strings.Join(flags, " "), given)
+	has, err := hasFlag(ctx, i, p, flag)
+	if err == nil && !has {
+		err = fmt.Errorf("process %d of %s does not have the flag %s", p.PID, i, flag)
 	}
-	return fmt.Sprintf("%s; process %d has the flag %s", gone, p.PID, strings.Join(flags, " ")), err
+	return fmt.Sprintf("%s; process %d has the flag %s", gone, p.PID, flag), err
 }
 
-// staysWithout waits for a process without the flags that stays.
-func staysWithout(ctx context.Context, i clusters.Instance, flags []string) (time.Time, error) {
-	err := clusters.Await(ctx, healingPoll, i.String()+" to run without "+strings.Join(flags, " "), func(ctx context.Context) error {
+// staysWithout waits for a process without the flag that stays.
+func staysWithout(ctx context.Context, i clusters.Instance, flag string) (time.Time, error) {
+	err := clusters.Await(ctx, healingPoll, i.String()+" to run without "+flag, func(ctx context.Context) error {
 		p, err := i.Process(ctx)
 		if err != nil {
 			return err
 		}
-		given, err := givenFlags(ctx, i, p, flags)
-		if err == nil && len(given) > 0 {
-			err = fmt.Errorf("process %d has %v", p.PID, given)
+		has, err := hasFlag(ctx, i, p, flag)
+		if err == nil && has {
+			err = fmt.Errorf("process %d has it", p.PID)
 		}
 		return err
 	})

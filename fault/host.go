@@ -82,9 +82,7 @@ type switching struct {
 
 func onNodes(kind Kind, nodes []*clusters.Node, how func(*clusters.Node) switching) Fault {
 	return perNode(kind, nodes, func(ctx context.Context, n *clusters.Node, id string) (effect, error) {
-		s := how(n)
-		s.inject = whileArmed(id, s.inject)
-		return planSwitching(ctx, n, id, s)
+		return planSwitching(ctx, n, id, how(n))
 	})
 }
 
@@ -131,12 +129,12 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 }
 
 // fromOutside is an effect that this machine has on a node, with a dead man's switch of
-// its own. What it does at once has to be done whileArmed.
+// its own.
 func fromOutside(id string, inject, undo []string) effect {
 	undo = command(switchBackScript, append([]string{id}, undo...)...)
 	return effect{
 		node:   clusters.ThisMachine(),
-		inject: inject,
+		inject: whileArmed(id, inject),
 		undo:   undo,
 		arm:    onThisMachine(id, undo),
 	}

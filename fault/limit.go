@@ -49,7 +49,7 @@ func LimitNode(n *clusters.Node, cpus float64, memoryBytes int64) Fault {
 		if err != nil {
 			return effect{}, fmt.Errorf("limit node %s: %w", n.Name, err)
 		}
-		e := fromOutside(id, whileArmed(id, limit(n, wanted)), limit(n, former))
+		e := fromOutside(id, limit(n, wanted), limit(n, former))
 		e.prove = func(ctx context.Context) (string, error) { return proveLimited(ctx, n, wanted) }
 		e.landing = hostLanding
 		e.recovered = vitalStays(n)

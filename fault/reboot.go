@@ -29,7 +29,7 @@ eval "$2" 8<&- > /dev/null
 
 func planReboot(ctx context.Context, n *clusters.Node, id string) (effect, error) {
 	e, err := planSwitching(ctx, n, id, switching{
-		inject: whileArmed(id, command(rebootScript, clusters.Quote(n.Power.Off), clusters.Quote(n.Power.On))), undo: n.Power.On,
+		inject: command(rebootScript, clusters.Quote(n.Power.Off), clusters.Quote(n.Power.On)), undo: n.Power.On,
 	})
 	if err != nil {
 		return effect{}, err

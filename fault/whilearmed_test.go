@@ -41,7 +41,7 @@ func (m machine) state() string {
 
 // effect is the machine's power taken away, as PowerOff does it.
 func (m machine) effect() effect {
-	return fromOutside(m.id, whileArmed(m.id, []string{"sh", "-c", m.off}), []string{"sh", "-c", m.on})
+	return fromOutside(m.id, []string{"sh", "-c", m.off}, []string{"sh", "-c", m.on})
 }
 
 // TestTheUndoWaitsForAnActionUnderWay undoes while the engine's client, which has outlived its
