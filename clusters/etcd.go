@@ -200,17 +200,26 @@ func (c *Cluster) databases() Instances {
 	return all
 }
 
-func (c *Cluster) checkMembers(ctx context.Context, members Instances) error {
-	client, err := c.EtcdClient(ctx, members[0])
+// listMembers are the members of an etcd, as one of them tells.
+func (c *Cluster) listMembers(ctx context.Context, through Instance) ([]*etcdserverpb.Member, error) {
+	client, err := c.EtcdClient(ctx, through)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list, err := client.MemberList(ctx)
 	if err != nil {
-		return fmt.Errorf("list etcd's members: %w", err)
+		return nil, fmt.Errorf("list etcd's members: %w", err)
+	}
+	return list.Members, nil
+}
+
+func (c *Cluster) checkMembers(ctx context.Context, members Instances) error {
+	list, err := c.listMembers(ctx, members[0])
+	if err != nil {
+		return err
 	}
 	var have, want []string
-	for _, m := range list.Members {
+	for _, m := range list {
 		if m.IsLearner || len(m.ClientURLs) == 0 {
 			return fmt.Errorf("etcd member %q is not a started voter", m.Name)
 		}

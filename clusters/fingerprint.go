@@ -3,7 +3,6 @@ package clusters
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/cert"
 )
 
 // Fingerprint lists how the cluster is made, sorted: its nodes, static pods, the flags of
@@ -120,15 +120,11 @@ func (n *Node) certificates(ctx context.Context) ([]string, error) {
 	var lines []string
 	for _, file := range strings.Split(string(out), "file /")[1:] {
 		path, text, _ := strings.Cut(file, "\n")
-		block, _ := pem.Decode([]byte(text))
-		if block == nil {
-			return nil, fmt.Errorf("/%s on %s holds no certificate", path, n.Name)
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
+		certificates, err := cert.ParseCertsPEM([]byte(text))
 		if err != nil {
 			return nil, fmt.Errorf("/%s on %s: %w", path, n.Name, err)
 		}
-		for _, line := range issued(certificate) {
+		for _, line := range issued(certificates[0]) {
 			lines = append(lines, fmt.Sprintf("%s: certificate /%s %s", n.Name, path, line))
 		}
 	}
@@ -155,15 +151,11 @@ func (c *Cluster) memberLines(ctx context.Context) ([]string, error) {
 		if len(members) == 0 {
 			continue
 		}
-		client, err := c.EtcdClient(ctx, members[0])
+		list, err := c.listMembers(ctx, members[0])
 		if err != nil {
 			return nil, err
 		}
-		list, err := client.MemberList(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("list the members of the etcd of %s: %w", members[0], err)
-		}
-		for _, m := range list.Members {
+		for _, m := range list {
 			lines = append(lines, fmt.Sprintf("etcd member %s: peers at %v, clients at %v, learner %t", m.Name, m.PeerURLs, m.ClientURLs, m.IsLearner))
 		}
 	}
