@@ -12,7 +12,8 @@ set -eu
 [ $# -eq 1 ] || { echo "usage: forget-master.sh NODE" >&2; exit 2; }
 lost=$1 pki=/etc/kubernetes/pki
 refuse() { echo "$1; nothing was changed" >&2; exit 1; }
-api() { kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=30s "$@"; }
+# The API server of this node, because a load balancer may lead to the lost ones.
+api() { kubectl --kubeconfig=/etc/kubernetes/admin.conf --server=https://127.0.0.1:6443 --tls-server-name=kubernetes --request-timeout=30s "$@"; }
 members() {
   etcdctl --endpoints=https://127.0.0.1:2379 --cacert="$pki/etcd/ca.crt" --cert="$pki/apiserver-etcd-client.crt" \
     --key="$pki/apiserver-etcd-client.key" --dial-timeout=5s --command-timeout=15s "$@"

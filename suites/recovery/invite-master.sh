@@ -20,8 +20,9 @@ list=$(etcdctl --endpoints=https://127.0.0.1:2379 --cacert="$pki/etcd/ca.crt" --
   refuse "etcd does not answer: without a majority use force-new-cluster.sh"
 joining=$(echo "$list" | names '$2 != "started" || $NF != "false"')
 [ -z "$joining" ] || refuse "etcd waits for a member to start or to vote: $joining"
-masters=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=30s get nodes \
-  --selector=node-role.kubernetes.io/control-plane --output=name) || refuse "the API does not answer"
+# The API server of this node, because a load balancer may lead to lost ones.
+masters=$(kubectl --kubeconfig=/etc/kubernetes/admin.conf --server=https://127.0.0.1:6443 --tls-server-name=kubernetes \
+  --request-timeout=30s get nodes --selector=node-role.kubernetes.io/control-plane --output=name) || refuse "the API does not answer"
 masters=$(echo "$masters" | sed 's|^node/||' | sort | tr '\n' ' ')
 members=$(echo "$list" | names 1)
 [ "$masters" = "$members" ] || refuse "the masters ($masters) are not the members of etcd ($members): forget the lost ones with forget-master.sh"
