@@ -129,7 +129,15 @@ func (b *boot) reserveAddress(ctx context.Context) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return nth(upperHalf(subnet).Addr(), 1+b.Sequence%100), nil
+	return movingAddress(subnet, b.Sequence), nil
+}
+
+// movingAddress is that of the run's cluster with a number. Clusters of one run share a network,
+// and those of different processes are up at the same time.
+func movingAddress(subnet netip.Prefix, sequence int) netip.Addr {
+	upper := upperHalf(subnet)
+	hosts := 1<<(32-upper.Bits()) - 2
+	return nth(upper.Addr(), 1+sequence%hosts)
 }
 
 // nth is the address n after another.

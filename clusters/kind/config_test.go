@@ -136,6 +136,17 @@ func TestHalvesOfANetwork(t *testing.T) {
 	}
 }
 
+// Processes of a run count their clusters from hundreds of their own.
+func TestMovingAddressesDiffer(t *testing.T) {
+	for _, network := range []string{"172.21.0.0/16", "172.21.4.0/24"} {
+		subnet := netip.MustParsePrefix(network)
+		first, second := movingAddress(subnet, 101), movingAddress(subnet, 201)
+		if first == second || !upperHalf(subnet).Contains(first) || !upperHalf(subnet).Contains(second) {
+			t.Errorf("in %s clusters move %s and %s", network, first, second)
+		}
+	}
+}
+
 func TestIssuedCertificatesAreGoodForBothEnds(t *testing.T) {
 	ca, err := newAuthority("ca")
 	if err != nil {

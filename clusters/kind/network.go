@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"faultline/clusters/engine"
+	"faultline/clusters/engine/workspace"
 )
 
 // networkVariables make kind use another network than its own, by engine. For
@@ -32,6 +33,12 @@ func ensureNetwork(ctx context.Context, e *engine.Engine, run string) error {
 	if err := os.Setenv(variable, name); err != nil {
 		return err
 	}
+	// Names of networks are not unique, and of two processes of a run both would make it.
+	release, err := workspace.Lock(ctx, "network")
+	if err != nil {
+		return err
+	}
+	defer release()
 	out, err := e.Run(ctx, "network", "ls", "--format", "{{.Name}}")
 	if err != nil {
 		return fmt.Errorf("list networks: %w", err)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,7 +87,8 @@ func runAndJudge(ctx context.Context, enforced bool) error {
 // prepared is what a run needs before anything is changed.
 type prepared struct {
 	selected
-	policy *gate.Policy
+	policy    *gate.Policy
+	processes int
 	// plan is what the run is going to do.
 	plan rundir.Plan
 }
@@ -100,6 +102,9 @@ func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
 		return p, err
 	}
 	if p.selected, err = selection(ctx); err != nil {
+		return p, err
+	}
+	if p.processes, err = processes(layoutsOf(p.specs), runtime.NumCPU()); err != nil {
 		return p, err
 	}
 	if err = prepareImages(ctx); err != nil {
@@ -116,13 +121,10 @@ func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
 // takes much longer than is likely.
 func ginkgoArguments(dir rundir.Dir, p prepared, seed int64) []string {
 	timeout := time.Hour + time.Duration(2*p.plan.Seconds())*time.Second
-	args := []string{"tool", "ginkgo", "run", "--label-filter", p.filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10),
+	args := []string{"tool", "ginkgo", "run", "--label-filter", p.filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10), "--procs", strconv.Itoa(p.processes),
 		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", timeout.String(), "--poll-progress-after", "10m", "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)
-	}
-	if procs := os.Getenv("GINKGO_PROCS"); procs != "" {
-		args = append(args, "--procs", procs)
 	}
 	if !terminal.Detect(os.Stdout).Color {
 		args = append(args, "--no-color")
