@@ -369,8 +369,9 @@ func (t Timing) MemberReturn() Bounds { return Bounds{Upper: t.upper(60 * time.S
 func (t Timing) Binding() Bounds { return Bounds{Upper: t.upper(30 * time.Second)} }
 
 // ImageRefused bounds when a pod waits for an image that nobody gives (ImagePullBackOff): the
-// kubelet has tried once, and looks at the pod again before it may try the next time.
-func (t Timing) ImageRefused() Bounds { return Bounds{Upper: t.upper(2 * imageBackOff)} }
+// kubelet looks at the pod again before it may try the next time, at the latest after its second
+// try, before the third.
+func (t Timing) ImageRefused() Bounds { return Bounds{Upper: t.upper(3 * imageBackOff)} }
 
 // ImageRetried bounds when an image is there that could not be pulled for as long as an outage
 // took: each pause between two tries is at most as long as all before it and the first one.

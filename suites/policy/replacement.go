@@ -20,7 +20,7 @@ import (
 // Document A: who replaces or adds nodes has to be ready to issue certificates (A:L77).
 var _ = Describe("A machine that replaces a lost worker", Topology(topology), Nightly, SpecPriority(4), Component(clusters.Kubelet), func() {
 	It("gets a certificate for a token, and none for one that has expired, while the lost one's is good for its own name alone", Claims("SEC-02"), func(ctx SpecContext) {
-		AReplacementIsInvited(ctx, On(ctx, topology))
+		replaceAWorker(ctx, On(ctx, topology))
 	})
 })
 
@@ -31,8 +31,8 @@ const (
 	long  = time.Hour
 )
 
-// AReplacementIsInvited is the experiment of SEC-02; sabotage runs use it too.
-func AReplacementIsInvited(ctx context.Context, d *Drill) {
+// replaceAWorker is the experiment of SEC-02.
+func replaceAWorker(ctx context.Context, d *Drill) {
 	GinkgoHelper()
 	master, lost, other := Masters(d.Nodes)[0], Workers(d.Nodes)[0], Workers(d.Nodes)[1]
 	thief, err := steal(ctx, lost)
