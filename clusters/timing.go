@@ -132,6 +132,9 @@ const (
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
 	endpointLease       = 15 * time.Second                // API server, its endpoint's lease (DefaultEndpointReconcilerTTL)
 	endpointReconcile   = 10 * time.Second                // API server, its endpoint reconciler
+	imageBackOff        = 10 * time.Second                // kubelet, imageBackOffPeriod: after the first failed pull, then twice as long each time
+	maxImageBackOff     = 300 * time.Second               // kubelet, MaxImageBackOff
+	tokenMemory         = 10 * time.Second                // API server, TokenSuccessCacheTTL
 	lbProbe             = 2*2*time.Second + 3*time.Second // kind: 2 failures, 2 s apart, 3 s each at most
 )
 
@@ -364,6 +367,23 @@ func (t Timing) MemberReturn() Bounds { return Bounds{Upper: t.upper(60 * time.S
 
 // Binding bounds how soon waiting pods are bound once a scheduler leads.
 func (t Timing) Binding() Bounds { return Bounds{Upper: t.upper(30 * time.Second)} }
+
+// ImageRefused bounds when a pod waits for an image that nobody gives (ImagePullBackOff): the
+// kubelet looks at the pod again before it may try the next time, at the latest after its second
+// try, before the third.
+func (t Timing) ImageRefused() Bounds { return Bounds{Upper: t.upper(3 * imageBackOff)} }
+
+// ImageRetried bounds when an image is there that could not be pulled for as long as an outage
+// took: each pause between two tries is at most as long as all before it and the first one.
+func (t Timing) ImageRetried(outage time.Duration) Bounds {
+	return Bounds{Upper: t.upper(min(outage+imageBackOff, maxImageBackOff) + imageBackOff)}
+}
+
+// TokenExpires bounds when a bootstrap token is good for nothing any more that was made for a
+// time: its expiry is noted in whole seconds, and API servers remember whom they have let in.
+func (t Timing) TokenExpires(after time.Duration) Bounds {
+	return Bounds{Lower: after - time.Second, Upper: t.upper(after + tokenMemory)}
+}
 
 // KeptConnection bounds how long a client is led to an API server that answers with errors:
 // a load balancer gives it no new connections, and leaves those that are there until the

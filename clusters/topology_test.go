@@ -95,6 +95,15 @@ func TestLowerBoundsAreNotScaled(t *testing.T) {
 	}
 }
 
+func TestPausesBetweenPullsAreLimited(t *testing.T) {
+	timing := Timing{FastProfile(), 1}
+	for outage, want := range map[time.Duration]time.Duration{0: 20 * time.Second, time.Minute: 80 * time.Second, time.Hour: 310 * time.Second} {
+		if got := timing.ImageRetried(outage).Upper; got != want {
+			t.Errorf("after %s: %s, want %s", outage, got, want)
+		}
+	}
+}
+
 func TestSettingsFromTheEnvironment(t *testing.T) {
 	t.Setenv("FAULTLINE_SLACK", "0.5")
 	if _, err := SlackFromEnv(); err == nil {

@@ -11,18 +11,18 @@ import (
 // KindErase is the fault of a machine that has to be set up anew.
 const KindErase Kind = "erase"
 
-// Erase takes everything away that makes a machine a control-plane node: all containers, the
-// certificates, kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and
-// identity, and etcd's data. What is left is what an installer finds on a machine that
-// replaces a lost one with the same name and address: a kubelet that is stopped, a container
-// runtime, and images.
+// Erase takes everything away that makes a machine a node: all containers, the certificates,
+// kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and identity, and
+// etcd's data. What is left is what an installer finds on a machine that replaces a lost one
+// with the same name and address: a kubelet that is stopped, a container runtime, and images.
 //
 // The state waits on the node, outside of where anything looks for it.
 //
-// Proof: the processes of all static pods, the certificates and etcd's data are gone. Undo:
-// where nobody has set the node up again, the state is put back and the kubelet started. A
-// node that has manifests again keeps them, with its new data: the old one is thrown away,
-// since it belongs to a cluster that has gone on without it. Healed: every process runs and
+// Proof: the processes of all static pods or, on a worker, of kubelet and kube-proxy are gone,
+// with certificates and etcd's data. Undo: where nobody has set the node up again, the state is
+// put back and the kubelet started. A master that has manifests again keeps them, with its new
+// data: the old one is thrown away, since it belongs to a cluster that has gone on without it.
+// So does a worker whose kubelet has got a certificate again. Healed: every process runs and
 // stays.
 func Erase(nodes ...*clusters.Node) Fault { return perNode(KindErase, nodes, planErase) }
 
@@ -45,9 +45,10 @@ mkdir -p /etc/kubernetes/manifests
 touch "$d/kept/complete"
 `
 
-// unEraseScript undoes eraseScript, wherever that was interrupted.
+// unEraseScript undoes eraseScript, wherever that was interrupted. Somebody has set the node up
+// again who has made the file $3, or one in the folder $3.
 const unEraseScript = enter + `if [ -d "$d" ]; then
-  if [ -e "$d/kept/complete" ] && [ -n "$(ls /etc/kubernetes/manifests 2>/dev/null)" ]; then
+  if [ -e "$d/kept/complete" ] && [ -n "$(ls "$3" 2>/dev/null)" ]; then
     rm -rf "$2/faultline-$1"
   else
     if [ -d "$2/faultline-$1" ]; then
@@ -66,9 +67,9 @@ fi
 ` + leave
 
 func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error) {
-	all := staticOn(n)
-	if len(n.Instances(clusters.Etcd)) != 1 || n.Role != clusters.ControlPlane {
-		return effect{}, fmt.Errorf("node %s is no control-plane node with one member of etcd: its state would not be all of it", n.Name)
+	all, setUp, err := erasable(n)
+	if err != nil {
+		return effect{}, err
 	}
 	old, err := allRunning(ctx, all)
 	if err != nil {
@@ -76,7 +77,7 @@ func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error)
 	}
 	return effect{
 		inject: command(eraseScript, id, clusters.EtcdData),
-		undo:   command(unEraseScript, id, clusters.EtcdData),
+		undo:   command(unEraseScript, id, clusters.EtcdData, setUp),
 		prove: func(ctx context.Context) (string, error) {
 			proof, err := proveAllAbsent(ctx, all, old)
 			if err == nil {
@@ -89,8 +90,21 @@ func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error)
 	}, nil
 }
 
+// erasable lists what ends with a node's state, and what is there once somebody has set the
+// node up again.
+func erasable(n *clusters.Node) (all clusters.Instances, setUp string, err error) {
+	switch {
+	case n.Role == clusters.Worker:
+		return append(n.Instances(clusters.Kubelet), n.Instances(clusters.KubeProxy)...), "/etc/kubernetes/kubelet.conf", nil
+	case n.Role == clusters.ControlPlane && len(n.Instances(clusters.Etcd)) == 1:
+		return staticOn(n), "/etc/kubernetes/manifests", nil
+	default:
+		return nil, "", fmt.Errorf("node %s is neither a worker nor a control-plane node with one member of etcd: its state would not be all of it", n.Name)
+	}
+}
+
 // erasedScript fails while a certificate, a manifest or the data of etcd in $1 is there.
-const erasedScript = `for place in /etc/kubernetes/pki /etc/kubernetes/admin.conf /var/lib/kubelet/config.yaml "$1/member"; do
+const erasedScript = `for place in /etc/kubernetes/pki /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /var/lib/kubelet/config.yaml "$1/member"; do
   [ ! -e "$place" ] || { echo "$place is there" >&2; exit 1; }
 done
 `

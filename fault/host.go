@@ -24,7 +24,7 @@ var hostEntries = []Entry{
 	{KindPowerOff, "host", "nodes", switchable, "the node is switched on with its address", "the engine says that it does not run"},
 	{KindReboot, "host", "nodes", switchable, "the node is switched on with its address, if it is not on", "its first process is another one"},
 	{KindDestroy, "host", "nodes", switchable, "none: the node and what it stored are gone for good", "the engine does not know it any more"},
-	{KindErase, "host", "control-plane nodes with etcd", "", "the state is put back, unless somebody has set the node up again", "processes, certificates and data are gone"},
+	{KindErase, "host", "workers, and control-plane nodes with etcd", "", "the state is put back, unless somebody has set the node up again", "processes, certificates and data are gone"},
 	{KindFreeze, "host", "nodes", switchable, "the node is thawed", "the engine says that it is paused"},
 	{KindBlackout, "host", "nodes", switchable, "the node is thawed, if it is not yet", "the engine said that it was paused at both ends of the measured time"},
 }

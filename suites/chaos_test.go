@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	_ "faultline/suites/airgap"
 	_ "faultline/suites/balancers"
 	_ "faultline/suites/components"
 	"faultline/suites/drill"

@@ -94,6 +94,37 @@ func AllNodesReady(ctx context.Context, c kubernetes.Interface) error {
 	return err
 }
 
+// NodeJoined fails unless the API has a node of that name, and calls it ready.
+func NodeJoined(name string) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		ready, err := nodeReadiness(ctx, c)
+		if err != nil {
+			return err
+		}
+		is, known := ready[name]
+		return Unless(is, fmt.Errorf("node %s is known: %t, ready: %t", name, known, is))
+	}
+}
+
+// NodeAbsent fails while the API has a node of that name.
+func NodeAbsent(name string) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		ready, err := nodeReadiness(ctx, c)
+		if err != nil {
+			return err
+		}
+		_, known := ready[name]
+		return Unless(!known, fmt.Errorf("node %s is there", name))
+	}
+}
+
+// DeleteNode forgets a node that is lost for good.
+func DeleteNode(name string) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		return c.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{})
+	}
+}
+
 // AllNodesConnected fails unless the API calls every node ready and each has renewed its lease
 // since an instant, by the clock that all nodes share. A restored store calls nodes ready
 // because they were when it was saved.

@@ -31,6 +31,25 @@ func TestAllNodesConnectedWantsALeaseRenewedSince(t *testing.T) {
 	}
 }
 
+func TestNodesJoinAndAreAbsent(t *testing.T) {
+	for name, test := range map[string]struct {
+		objects        []runtime.Object
+		joined, absent bool
+	}{
+		"a node that is ready":     {[]runtime.Object{node(corev1.ConditionTrue)}, true, false},
+		"a node that is not ready": {[]runtime.Object{node(corev1.ConditionFalse)}, false, false},
+		"no node":                  {nil, false, true},
+	} {
+		client := fake.NewClientset(test.objects...)
+		if err := NodeJoined("worker")(t.Context(), client); (err == nil) != test.joined {
+			t.Errorf("%s: joined: %v, want success %t", name, err, test.joined)
+		}
+		if err := NodeAbsent("worker")(t.Context(), client); (err == nil) != test.absent {
+			t.Errorf("%s: absent: %v, want success %t", name, err, test.absent)
+		}
+	}
+}
+
 func node(ready corev1.ConditionStatus) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "worker"},

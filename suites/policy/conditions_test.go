@@ -71,6 +71,7 @@ func TestNothingIsLeft(t *testing.T) {
 	n1, n2 := &clusters.Node{Name: "n1"}, &clusters.Node{Name: "n2"}
 	for name, c := range map[string]struct{ made, taken drill.Request }{
 		"accounts": {createAccounts, deleteAccounts},
+		"policy":   {trustOne, trustAny},
 		"secrets":  {handSecretsOut(n1, n2), takeSecretsBack},
 	} {
 		client := fake.NewClientset()

@@ -57,6 +57,20 @@ func asking(cpu string) func(*corev1.Pod) {
 	}
 }
 
+// from gives the pod's container an image.
+func from(image string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.Containers[0].Image = image }
+}
+
+// begunBy lets a container with an image run before the pod's own.
+func begunBy(image string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		first := IdleContainer()
+		first.Name, first.Image = "first", image
+		p.Spec.InitContainers = []corev1.Container{first}
+	}
+}
+
 func privileged(p *corev1.Pod) {
 	yes := true
 	p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: &yes}

@@ -50,7 +50,8 @@ func TestTallyCountsAnswersOnly(t *testing.T) {
 
 // Should something be allowed that must not be, it must not have happened either.
 func TestDemandsChangeNothing(t *testing.T) {
-	lists := slices.Concat(table(health), table(access), ofKubelet("n1", "uid", "n2"), byPodSecurity, withRoom, withoutRoom)
+	anew := create("make a node", "/api/v1/nodes", nodeObject("n1"))
+	lists := slices.Concat(table(health), table(access), ofKubelet("n1", "uid", "n2"), ofItsName(anew, "n2"), byPodSecurity, byOrigin, withRoom, withoutRoom)
 	for _, r := range lists {
 		if r.demand.method != "GET" && !strings.HasSuffix(r.demand.path, "?dryRun=All") {
 			t.Errorf("to %s is no dry run: %s %s", r.demand.what, r.demand.method, r.demand.path)
@@ -60,7 +61,7 @@ func TestDemandsChangeNothing(t *testing.T) {
 
 func TestEveryListHasBothKinds(t *testing.T) {
 	for name, list := range map[string][]right{
-		"access": table(access), "a kubelet's": ofKubelet("n1", "uid", "n2"), "pod security": byPodSecurity, "quota": withoutRoom,
+		"access": table(access), "a kubelet's": ofKubelet("n1", "uid", "n2"), "pod security": byPodSecurity, "origin": byOrigin, "quota": withoutRoom,
 	} {
 		granted := slices.ContainsFunc(list, func(r right) bool { return r.granted })
 		refused := slices.ContainsFunc(list, func(r right) bool { return !r.granted })
