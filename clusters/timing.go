@@ -121,6 +121,7 @@ const (
 	nodeMonitorPeriod   = 5 * time.Second                 // controller manager --node-monitor-period
 	nodeLeaseRenewal    = 10 * time.Second                // a quarter of the kubelet's 40 s lease
 	nodeStatusUpdate    = 10 * time.Second                // kubelet, nodeStatusUpdateFrequency
+	evictionMonitoring  = 10 * time.Second                // kubelet, evictionMonitoringPeriod
 	runtimeGrace        = 30 * time.Second                // kubelet, maxWaitForContainerRuntime
 	runtimeCheck        = 5 * time.Second                 // kubelet, updateRuntimeUp
 	fileCheckFrequency  = 20 * time.Second                // kubelet, manifests without inotify
@@ -340,6 +341,23 @@ func (t Timing) EventsForgotten() Bounds {
 // with its next status.
 func (t Timing) RuntimeNotReady() Bounds {
 	return Bounds{Lower: runtimeGrace - runtimeCheck, Upper: t.upper(runtimeGrace + runtimeCheck + nodeStatusUpdate)}
+}
+
+// UnderPressure bounds when a node says that it is short of something: its kubelet looks every
+// evictionMonitoring, and tells with its next status.
+func (t Timing) UnderPressure() Bounds {
+	return Bounds{Upper: t.upper(evictionMonitoring + nodeStatusUpdate)}
+}
+
+// PressureOver bounds how long a node says so when a single eviction was enough, by its own
+// time stamps, which are whole seconds. The kubelet waits for the transition period
+// (--eviction-pressure-transition-period) from the last time that it saw the shortage; its first
+// status may have come a whole nodeStatusUpdate, which it spreads by 4 %, after the first time.
+func (t Timing) PressureOver(transition time.Duration) Bounds {
+	return Bounds{
+		Lower: transition - nodeStatusUpdate - nodeStatusUpdate/25 - time.Second,
+		Upper: t.upper(transition + 2*evictionMonitoring + nodeStatusUpdate),
+	}
 }
 
 // AddressMoves bounds how long an address is missed whose balancer has died: keepalived's
