@@ -128,6 +128,7 @@ const (
 	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
 	terminationGrace    = 30 * time.Second                // static pods
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
+	cacheWait           = 3 * time.Second                 // watch cache, blockTimeout
 	podCollection       = 20 * time.Second                // controller manager, pod garbage collector (gcCheckPeriod)
 	eventTTL            = time.Hour                       // API server --event-ttl
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
@@ -161,6 +162,11 @@ func (t Timing) Noticed() Bounds { return Bounds{Upper: t.upper(5 * time.Second)
 func (t Timing) StaleReads() Bounds {
 	return Bounds{Lower: cacherRetry, Upper: t.upper(40*time.Second + cacherRetry + 5*etcdElectionTimeout)}
 }
+
+// Turn bounds how long a client waits for its turn beside another that keeps every seat of an API
+// server's priority level with reads of a revision that never comes: the server waits for that
+// for cacheWait, and what it owes the other from before may take another round.
+func (t Timing) Turn() Bounds { return Bounds{Upper: t.upper(2 * cacheWait)} }
 
 // WatchErrorMemory is how long the watch cache remembers an error of its store:
 // the reset period of client-go's reflector (RetryWithDeadline).
