@@ -121,12 +121,14 @@ const (
 	nodeMonitorPeriod   = 5 * time.Second                 // controller manager --node-monitor-period
 	nodeLeaseRenewal    = 10 * time.Second                // a quarter of the kubelet's 40 s lease
 	nodeStatusUpdate    = 10 * time.Second                // kubelet, nodeStatusUpdateFrequency
+	evictionMonitoring  = 10 * time.Second                // kubelet, evictionMonitoringPeriod
 	runtimeGrace        = 30 * time.Second                // kubelet, maxWaitForContainerRuntime
 	runtimeCheck        = 5 * time.Second                 // kubelet, updateRuntimeUp
 	fileCheckFrequency  = 20 * time.Second                // kubelet, manifests without inotify
 	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
 	terminationGrace    = 30 * time.Second                // static pods
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
+	cacheWait           = 3 * time.Second                 // watch cache, blockTimeout
 	podCollection       = 20 * time.Second                // controller manager, pod garbage collector (gcCheckPeriod)
 	eventTTL            = time.Hour                       // API server --event-ttl
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
@@ -163,6 +165,11 @@ func (t Timing) Noticed() Bounds { return Bounds{Upper: t.upper(5 * time.Second)
 func (t Timing) StaleReads() Bounds {
 	return Bounds{Lower: cacherRetry, Upper: t.upper(40*time.Second + cacherRetry + 5*etcdElectionTimeout)}
 }
+
+// Turn bounds how long a client waits for its turn beside another that keeps every seat of an API
+// server's priority level with reads of a revision that never comes: the server waits for that
+// for cacheWait, and what it owes the other from before may take another round.
+func (t Timing) Turn() Bounds { return Bounds{Upper: t.upper(2 * cacheWait)} }
 
 // WatchErrorMemory is how long the watch cache remembers an error of its store:
 // the reset period of client-go's reflector (RetryWithDeadline).
@@ -343,6 +350,23 @@ func (t Timing) EventsForgotten() Bounds {
 // with its next status.
 func (t Timing) RuntimeNotReady() Bounds {
 	return Bounds{Lower: runtimeGrace - runtimeCheck, Upper: t.upper(runtimeGrace + runtimeCheck + nodeStatusUpdate)}
+}
+
+// UnderPressure bounds when a node says that it is short of something: its kubelet looks every
+// evictionMonitoring, and tells with its next status.
+func (t Timing) UnderPressure() Bounds {
+	return Bounds{Upper: t.upper(evictionMonitoring + nodeStatusUpdate)}
+}
+
+// PressureOver bounds how long a node says so when a single eviction was enough, by its own
+// time stamps, which are whole seconds. The kubelet waits for the transition period
+// (--eviction-pressure-transition-period) from the last time that it saw the shortage; its first
+// status may have come a whole nodeStatusUpdate, which it spreads by 4 %, after the first time.
+func (t Timing) PressureOver(transition time.Duration) Bounds {
+	return Bounds{
+		Lower: transition - nodeStatusUpdate - nodeStatusUpdate/25 - time.Second,
+		Upper: t.upper(transition + 2*evictionMonitoring + nodeStatusUpdate),
+	}
 }
 
 // AddressMoves bounds how long an address is missed whose balancer has died: keepalived's

@@ -73,7 +73,7 @@ func planCrashLoop(ctx context.Context, i clusters.Instance, id string) (effect,
 		recovered: stays(i, isNot(ps[0])),
 	}
 	if !i.Static() {
-		return e, e.breakService(ctx, i, id)
+		return e, e.breakService(ctx, i, id, badFlag(id))
 	}
 	return e, e.breakManifest(ctx, i, ps, id, badFlag(id))
 }
@@ -100,13 +100,13 @@ sync "$hidden"
 mv "$hidden" "$2"
 ` + hasten
 
-// breakManifest plans a flag for a static pod.
-func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []clusters.Process, id, flag string) error {
+// breakManifest plans flags for a static pod.
+func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []clusters.Process, id string, flags ...string) error {
 	manifest, err := i.Node.Exec(ctx, "cat", i.Manifest())
 	if err != nil {
 		return fmt.Errorf("read the manifest of %s: %w", i, err)
 	}
-	broken, err := withFlag(manifest, flag)
+	broken, err := withFlags(manifest, flags...)
 	if err != nil {
 		return fmt.Errorf("the manifest %s of %s: %w", i.Manifest(), i, err)
 	}
@@ -119,8 +119,8 @@ func (e *effect) breakManifest(ctx context.Context, i clusters.Instance, ps []cl
 // sumOf is what sha256sum prints.
 func sumOf(content string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(content))) }
 
-// withFlag is a static pod's manifest with a flag more for its first container.
-func withFlag(manifest []byte, flag string) ([]byte, error) {
+// withFlags is a static pod's manifest with flags more for its first container.
+func withFlags(manifest []byte, flags ...string) ([]byte, error) {
 	var pod corev1.Pod
 	if err := yaml.UnmarshalStrict(manifest, &pod); err != nil {
 		return nil, err
@@ -131,17 +131,17 @@ func withFlag(manifest []byte, flag string) ([]byte, error) {
 	c := &pod.Spec.Containers[0]
 	switch {
 	case len(c.Args) > 0:
-		c.Args = append(c.Args, flag)
+		c.Args = append(c.Args, flags...)
 	case len(c.Command) > 0:
-		c.Command = append(c.Command, flag)
+		c.Command = append(c.Command, flags...)
 	default:
 		return nil, errors.New("its first container has no command that a flag could be added to")
 	}
 	return yaml.Marshal(pod)
 }
 
-// breakService plans a bad flag for a service.
-func (e *effect) breakService(ctx context.Context, i clusters.Instance, id string) error {
+// breakService plans flags for a service.
+func (e *effect) breakService(ctx context.Context, i clusters.Instance, id string, flags ...string) error {
 	unit, err := i.Node.Exec(ctx, "systemctl", "cat", i.Unit())
 	if err != nil {
 		return fmt.Errorf("read the settings of %s: %w", i, err)
@@ -150,10 +150,14 @@ func (e *effect) breakService(ctx context.Context, i clusters.Instance, id strin
 	if err != nil {
 		return fmt.Errorf("the settings of %s: %w", i, err)
 	}
-	e.setService(i, id, fmt.Sprintf("[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart=%s %s\n", start, badFlag(id)),
+	words := unitWords.Replace(strings.Join(flags, " "))
+	e.setService(i, id, fmt.Sprintf("[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=\nExecStart=%s %s\n", start, words),
 		"restart", "--no-block", i.Unit())
 	return nil
 }
+
+// unitWords escapes what systemd would expand or unquote in a command.
+var unitWords = strings.NewReplacer("%", "%%", "$", "$$", `\`, `\\`, `"`, `\"`, `'`, `\'`)
 
 // startCommand is the value of ExecStart that is in force, out of a unit with its drop-ins
 // as `systemctl cat` prints them.

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,56 +14,71 @@ import (
 // KindSetFlag is the fault of a setting that works and should not be.
 const KindSetFlag Kind = "set-flag"
 
-// SetFlag adds a flag to the command of static pods, as a wrong update does that a
-// component does not mind: `--leader-elect=false` for all schedulers, say. Of a flag that is
-// given twice these components take the last. The kubelet ends the pod of the old manifest
-// and starts that of the new one. The flag survives a reboot of the node.
+// SetFlag adds a flag to the command of static pods or kubelets, as a wrong update does that
+// a component does not mind: `--leader-elect=false` for all schedulers, say. Of a flag that
+// is given twice these components take the last, and a kubelet's flags win over its
+// configuration file. The kubelet ends the pod of the old manifest and starts that of the new
+// one; pods outlive a kubelet that starts anew. The flag survives a reboot of the node.
 //
-// The manifest waits in the fault's directory on its node, as in Stop.
+// The manifest waits in the fault's directory on its node, as in Stop; a kubelet's service
+// gets a drop-in, as in CrashLoop.
 //
 // Proof: the process is gone, and another has the flag on its command line. Undo: the
-// manifest is put back, never over a newer one. Healed: a process without the flag runs
-// and stays.
+// manifest is put back, never over a newer one; the drop-in is removed and the kubelet
+// restarted. Healed: a process without the flag runs and stays.
 func SetFlag(flag string, instances ...clusters.Instance) Fault {
+	return SetFlags([]string{flag}, instances...)
+}
+
+// SetFlags is SetFlag for several flags that mean something only together.
+func SetFlags(flags []string, instances ...clusters.Instance) Fault {
 	return onInstances(KindSetFlag, instances, func(ctx context.Context, i clusters.Instance, id string) (effect, error) {
-		return planSetFlag(ctx, i, id, flag)
+		return planSetFlags(ctx, i, id, flags)
 	})
 }
 
-func planSetFlag(ctx context.Context, i clusters.Instance, id, flag string) (effect, error) {
-	if !strings.HasPrefix(flag, "--") || strings.ContainsAny(flag, " \t\n\x00") {
-		return effect{}, fmt.Errorf("%q is no flag: want --name=value, in one word", flag)
+func planSetFlags(ctx context.Context, i clusters.Instance, id string, flags []string) (effect, error) {
+	if len(flags) == 0 {
+		return effect{}, errors.New("no flag given")
 	}
-	if !i.Static() {
-		return effect{}, fmt.Errorf("%s is no static pod, so it has no manifest for a flag", i)
+	for _, flag := range flags {
+		if !strings.HasPrefix(flag, "--") || strings.ContainsAny(flag, " \t\n\x00") {
+			return effect{}, fmt.Errorf("%q is no flag: want --name=value, in one word", flag)
+		}
+	}
+	if !i.Static() && i.Component != clusters.Kubelet {
+		return effect{}, fmt.Errorf("%s is neither a static pod nor a kubelet, so nobody knows which of its flags would count", i)
 	}
 	ps, err := running(ctx, i)
 	if err != nil {
 		return effect{}, err
 	}
-	has, err := hasFlag(ctx, i, ps[0], flag)
+	given, err := givenFlags(ctx, i, ps[0], flags)
 	if err != nil {
 		return effect{}, err
 	}
-	if has {
-		return effect{}, fmt.Errorf("%s has the flag %s already", i, flag)
+	if len(given) > 0 {
+		return effect{}, fmt.Errorf("%s has the flag %s already", i, given[0])
 	}
 	e := effect{
-		prove:     func(ctx context.Context) (string, error) { return proveFlag(ctx, i, ps, flag) },
+		prove:     func(ctx context.Context) (string, error) { return proveFlags(ctx, i, ps, flags) },
 		landing:   stopLanding,
 		serves:    true,
-		recovered: func(ctx context.Context) (time.Time, error) { return staysWithout(ctx, i, flag) },
+		recovered: func(ctx context.Context) (time.Time, error) { return staysWithout(ctx, i, flags) },
 	}
-	return e, e.breakManifest(ctx, i, ps, id, flag)
+	if !i.Static() {
+		return e, e.breakService(ctx, i, id, flags...)
+	}
+	return e, e.breakManifest(ctx, i, ps, id, flags...)
 }
 
-// hasFlag tells whether the process was started with the flag.
-func hasFlag(ctx context.Context, i clusters.Instance, p clusters.Process, flag string) (bool, error) {
+// givenFlags are those of the flags with which the process was started.
+func givenFlags(ctx context.Context, i clusters.Instance, p clusters.Process, flags []string) ([]string, error) {
 	argv, err := commandLine(ctx, i, p)
-	return slices.Contains(argv, flag), err
+	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return !slices.Contains(argv, flag) }), err
 }
 
-func proveFlag(ctx context.Context, i clusters.Instance, former []clusters.Process, flag string) (string, error) {
+func proveFlags(ctx context.Context, i clusters.Instance, former []clusters.Process, flags []string) (string, error) {
 	gone, err := proveGone(ctx, i, former)
 	if err != nil {
 		return "", err
@@ -71,23 +87,23 @@ func proveFlag(ctx context.Context, i clusters.Instance, former []clusters.Proce
 	if err != nil {
 		return "", err
 	}
-	has, err := hasFlag(ctx, i, p, flag)
-	if err == nil && !has {
-		err = fmt.Errorf("process %d of %s does not have the flag %s", p.PID, i, flag)
+	given, err := givenFlags(ctx, i, p, flags)
+	if err == nil && len(given) < len(flags) {
+		err = fmt.Errorf("process %d of %s does not have the flag %s: it has %v", p.PID, i, strings.Join(flags, " "), given)
 	}
-	return fmt.Sprintf("%s; process %d has the flag %s", gone, p.PID, flag), err
+	return fmt.Sprintf("%s; process %d has the flag %s", gone, p.PID, strings.Join(flags, " ")), err
 }
 
-// staysWithout waits for a process without the flag that stays.
-func staysWithout(ctx context.Context, i clusters.Instance, flag string) (time.Time, error) {
-	err := clusters.Await(ctx, healingPoll, i.String()+" to run without "+flag, func(ctx context.Context) error {
+// staysWithout waits for a process without the flags that stays.
+func staysWithout(ctx context.Context, i clusters.Instance, flags []string) (time.Time, error) {
+	err := clusters.Await(ctx, healingPoll, i.String()+" to run without "+strings.Join(flags, " "), func(ctx context.Context) error {
 		p, err := i.Process(ctx)
 		if err != nil {
 			return err
 		}
-		has, err := hasFlag(ctx, i, p, flag)
-		if err == nil && has {
-			err = fmt.Errorf("process %d has it", p.PID)
+		given, err := givenFlags(ctx, i, p, flags)
+		if err == nil && len(given) > 0 {
+			err = fmt.Errorf("process %d has %v", p.PID, given)
 		}
 		return err
 	})

@@ -4,15 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"faultline/clusters"
 )
 
-// flagged is a node with one static pod, as far as SetFlag looks at it.
+// flagged is a node with one static pod or kubelet, as far as SetFlag looks at it.
 type flagged struct {
-	process, cmdline, manifest string
+	process, cmdline, manifest, unit string
 	// left is what has the former process's PID.
 	left string
 }
@@ -23,6 +24,8 @@ func (f flagged) shell(_ context.Context, _ string, _ io.Reader, argv ...string)
 		return []byte(strings.ReplaceAll(f.cmdline, " ", "\x00")), nil
 	case argv[0] == "cat":
 		return []byte(f.manifest), nil
+	case argv[0] == "systemctl" && argv[1] == "cat":
+		return []byte(f.unit), nil
 	case argv[2] == clusters.ListProcesses:
 		return []byte(f.process), nil
 	case argv[2] == watchScript:
@@ -35,12 +38,29 @@ const schedulerPod = "spec:\n  containers:\n  - name: kube-scheduler\n    comman
 
 func TestSetFlagPlansTheFlag(t *testing.T) {
 	c := modelCluster(t, flagged{process: "17 S 99\n", cmdline: "kube-scheduler --leader-elect=true ", manifest: schedulerPod}.shell)
-	e, err := planSetFlag(t.Context(), c.Instances(clusters.Scheduler)[0], "set-flag-x-0", "--leader-elect=false")
+	e, err := planSetFlags(t.Context(), c.Instances(clusters.Scheduler)[0], "set-flag-x-0", []string{"--leader-elect=false", "--v=4"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if broken := e.inject[len(e.inject)-1]; !strings.Contains(broken, "- --leader-elect=true\n    - --leader-elect=false\n") {
+	if broken := e.inject[len(e.inject)-1]; !strings.Contains(broken, "- --leader-elect=true\n    - --leader-elect=false\n    - --v=4\n") {
 		t.Errorf("the manifest becomes\n%s", broken)
+	}
+}
+
+func TestSetFlagPlansTheFlagsOfAKubelet(t *testing.T) {
+	unit := "[Service]\nExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS\n"
+	c := modelCluster(t, flagged{process: "17 S 99\n", cmdline: "/usr/bin/kubelet ", unit: unit}.shell)
+	kubelet := c.Instances(clusters.Kubelet)[0]
+	e, err := planSetFlags(t.Context(), kubelet, "set-flag-x-0", []string{"--max-pods=9", "--eviction-hard=memory.available<5%"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\nExecStart=\nExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS --max-pods=9 --eviction-hard=memory.available<5%%\n"
+	if !slices.ContainsFunc(e.inject, func(word string) bool { return strings.Contains(word, want) }) || !slices.Contains(e.inject, "restart") {
+		t.Errorf("systemd is told %q", e.inject)
+	}
+	if !slices.Contains(e.undo, dropIn(kubelet.Unit(), "set-flag-x-0")) {
+		t.Errorf("the undo is %q", e.undo)
 	}
 }
 
@@ -56,7 +76,7 @@ func TestSetFlagRefusesWhatMakesNoSense(t *testing.T) {
 	}{
 		"no flag":           {whole, clusters.Scheduler, "v=4", "is no flag"},
 		"two words":         {whole, clusters.Scheduler, "--v 4", "is no flag"},
-		"a service":         {whole, clusters.Kubelet, "--v=4", "is no static pod"},
+		"another service":   {whole, clusters.ContainerRuntime, "--v=4", "is neither a static pod nor a kubelet"},
 		"down already":      {down, clusters.Scheduler, "--v=4", "down already"},
 		"the flag is there": {has, clusters.Scheduler, "--v=4", "has the flag --v=4 already"},
 	} {
@@ -73,20 +93,22 @@ func TestSetFlagRefusesWhatMakesNoSense(t *testing.T) {
 func TestSetFlagProvesItsEffect(t *testing.T) {
 	former := []clusters.Process{{PID: 17, StartTicks: 99, State: "S"}}
 	whole := flagged{process: "18 S 120\n", cmdline: "kube-scheduler --v=4 "}
-	without, old, none := whole, whole, whole
-	without.cmdline, old.left, none.process = "kube-scheduler --v=44 ", "S 99", ""
+	without, half, old, none := whole, whole, whole, whole
+	without.cmdline, half.cmdline, old.left, none.process = "kube-scheduler --v=44 ", "kube-scheduler --v=4 ", "S 99", ""
+	whole.cmdline = "kube-scheduler --v=4 --leader-elect=false "
 	for name, test := range map[string]struct {
 		node flagged
 		want string
 	}{
-		"another process with it":    {whole, ""},
-		"another process without it": {without, "does not have the flag"},
-		"the old process":            {old, "want that process 17"},
-		"no process":                 {none, "no process"},
+		"another process with both":    {whole, ""},
+		"another process with one":     {half, "does not have the flag"},
+		"another process without them": {without, "does not have the flag"},
+		"the old process":              {old, "want that process 17"},
+		"no process":                   {none, "no process"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := modelCluster(t, test.node.shell)
-			_, err := proveFlag(t.Context(), c.Instances(clusters.Scheduler)[0], former, "--v=4")
+			_, err := proveFlags(t.Context(), c.Instances(clusters.Scheduler)[0], former, []string{"--v=4", "--leader-elect=false"})
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

@@ -21,7 +21,7 @@ var humanEntries = []Entry{
 	{KindDeleteManifests, "human", "control-plane nodes", "", "the manifests are put back", "manifests and processes are gone"},
 	{KindDeleteNamespace, "human", "namespaces but the API's own", "", "its objects are made again; what volumes held is lost", "the API knows no such namespace"},
 	{KindFailClosedWebhook, "human", "resources of the API", "", "the webhook is deleted", "every API server refuses a change because of the webhook"},
-	{KindSetFlag, "human", "static pods", "", "the manifest is put back", "another process has the flag on its command line"},
+	{KindSetFlag, "human", "static pods and kubelets", "", "the manifest or the settings are put back", "another process has the flag on its command line"},
 	{KindRemoveEtcdMember, "human", "members of etcd", "another member", "the member is added again, without data", "the others do not list it, and its process is gone"},
 }
 

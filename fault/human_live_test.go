@@ -95,6 +95,22 @@ func contractMistakes(t *testing.T, c *clusters.Cluster) {
 		}
 		mustBeLed(t, c, clusters.Scheduler)
 	})
+	t.Run("flags of a kubelet are set", func(t *testing.T) {
+		tells := func(pods string) func(context.Context, clusters.Instance) error {
+			return func(context.Context, clusters.Instance) error {
+				if got := kubectlOn(t, node, "get", "node", node.Name, "-o", "jsonpath={.status.capacity.pods}"); got != pods {
+					return fmt.Errorf("the node says that it has room for %s pods, want %s", got, pods)
+				}
+				return nil
+			}
+		}
+		before := kubectlOn(t, node, "get", "node", node.Name, "-o", "jsonpath={.status.capacity.pods}")
+		i := landLive(t, liveInjector(t, c), SetFlags([]string{"--max-pods=77", "--eviction-hard=memory.available<1%"}, node.Instances(clusters.Kubelet)...))
+		eventually(t, "another room for pods", time.Minute, server, tells("77"))
+		undoIdentity(t, c, i, server)
+		eventually(t, "the former room for pods", time.Minute, server, tells(before))
+		eventually(t, "a clean node", 5*time.Second, server, clean)
+	})
 	t.Run("the node is erased", func(t *testing.T) {
 		i := landLive(t, liveInjector(t, c), Erase(node))
 		for _, component := range components[:4] {

@@ -36,7 +36,7 @@ func TestAFlagIsAddedToTheFirstContainer(t *testing.T) {
 		"no YAML":     {"{", ""},
 		"a bad field": {"spec: {containers: [{name: a, comand: [etcd]}]}", ""},
 	} {
-		got, err := withFlag([]byte(c.manifest), "--bad")
+		got, err := withFlags([]byte(c.manifest), "--bad")
 		if (err == nil) != (c.want != "") || !strings.Contains(string(got), c.want) || strings.Count(string(got), "--bad") > 1 {
 			t.Errorf("%s: got %v\n%s\nwant %q", name, err, got, c.want)
 		}

@@ -1,6 +1,10 @@
 // Package overload holds the specs of what document A says of protecting nodes from who wants
-// too much of them (A:L45, A:L70).
+// too much of them (A:L45, A:L70-75).
 package overload
 
-// topology has everything on one node, so that a hog has all neighbours that it can have.
-const topology = "single-host-minimal"
+const (
+	// topology has everything on one node, so that a hog has all neighbours that it can have.
+	topology = "single-host-minimal"
+	// withWorkers has nodes that run ordinary pods only.
+	withWorkers = "single-master"
+)

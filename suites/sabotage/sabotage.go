@@ -81,6 +81,7 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 		mutant("nobody looks after quotas", "multi-master", withFlag(clusters.APIServer, "--disable-admission-plugins=ResourceQuota"),
 			policy.QuotasDivide, "larger than the quota is allowed, which nobody has granted", "CONF"),
 		mutant("a kubelet sets no quotas of CPU time", single, withoutQuotas, overload.AHogIsContained, "with a limit of CPU time it is throttled", "CONF"),
+		mutant("no client's requests are limited", single, nobodyIsThrottled, overload.AFloodIsThrottled, "is told to come back later", "CONF"),
 		mutant("a kubelet carries out no change", "three-host-stacked", silent(1, clusters.ControlPlane),
 			plain(hosts.ChangesRoll), "did not land", "OPS"),
 		mutant("schedulers act without election", "three-host-stacked", withFlag(clusters.Scheduler, "--leader-elect=false"),
