@@ -1,11 +1,7 @@
 package hosts
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -22,22 +18,22 @@ var _ = Describe("A layout that is built twice from its declaration", Nightly, f
 	DescribeTable("comes out the same:", Claims("OPS-01"),
 		func(ctx SpecContext, topology string) {
 			d := On(ctx, topology)
-			first, built := d.Name, fingerprint(ctx, d)
+			first, built := d.Name, d.Facts()
 			d.BuildAgain()
 			Expect(d.Name).NotTo(Equal(first))
-			again := fingerprint(ctx, d)
+			again := d.Facts()
 			Expect(d.Saw("nodes, static pods, flags, members of etcd and certificates are those of before",
-				fmt.Sprintf("%d facts", len(again)), only(clusters.Changes(built, again)))).To(Succeed())
+				fmt.Sprintf("%d facts", len(again)), OnlyChanged(built, again))).To(Succeed())
 
 			// The control experiment: somebody has done something by hand.
 			scheduler := d.Instances(clusters.Scheduler)[0]
 			d.Inject(fault.SetFlag(byHand, scheduler).Losing(clusters.Scheduler))
 			Expect(d.Told("one flag that was added by hand is noticed, and nothing else",
-				only(clusters.Changes(built, fingerprint(ctx, d)), "kube-scheduler has "+byHand))).To(Succeed())
+				OnlyChanged(built, d.Facts(), "kube-scheduler has "+byHand))).To(Succeed())
 			d.Undo()
 			Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
 			d.AwaitHealed()
-			Expect(d.Told("without the flag it is the same again", only(clusters.Changes(built, fingerprint(ctx, d))))).To(Succeed())
+			Expect(d.Told("without the flag it is the same again", OnlyChanged(built, d.Facts()))).To(Succeed())
 		},
 		Entry("one of everything on one host", Topology("single-host-minimal"), SpecPriority(10), "single-host-minimal"),
 		Entry("masters and workers on three hosts", Topology("three-host-stacked"), SpecPriority(5), "three-host-stacked"),
@@ -47,22 +43,3 @@ var _ = Describe("A layout that is built twice from its declaration", Nightly, f
 
 // byHand is a flag that changes nothing that anybody could see from outside.
 const byHand = "--v=1"
-
-// fingerprint is how the cluster is made.
-func fingerprint(ctx context.Context, d *Drill) []string {
-	GinkgoHelper()
-	lines, err := d.Fingerprint(ctx)
-	Expect(err).NotTo(HaveOccurred())
-	return lines
-}
-
-// only fails unless there is one change for each that is expected, and none else.
-func only(changes []string, expected ...string) error {
-	unexpected := slices.DeleteFunc(slices.Clone(changes), func(change string) bool {
-		return slices.ContainsFunc(expected, func(e string) bool { return strings.HasSuffix(change, e) })
-	})
-	if len(unexpected) > 0 {
-		return errors.New(strings.Join(unexpected, "\n"))
-	}
-	return Unless(len(changes) == len(expected), fmt.Errorf("the changes are %q, want %q", changes, expected))
-}

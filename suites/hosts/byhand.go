@@ -21,10 +21,10 @@ var _ = Describe("A flag of the only scheduler", Topology("single-host-minimal")
 		d := On(ctx, "single-host-minimal")
 		scheduler := d.Instances(clusters.Scheduler)[0]
 		master := scheduler.Node
-		built, manifest := fingerprint(ctx, d), manifestOf(ctx, scheduler)
+		built, manifest := d.Facts(), manifestOf(ctx, scheduler)
 		d.Inject(fault.SetFlag(byHand, scheduler).Losing(clusters.Scheduler))
 		Expect(d.Told("the flag that was added by hand is noticed, and nothing else",
-			only(clusters.Changes(built, fingerprint(ctx, d)), flagged))).To(Succeed())
+			OnlyChanged(built, d.Facts(), flagged))).To(Succeed())
 
 		d.BeginRepair()
 		Expect(d.Told("kubeadm makes the manifest again", phase(ctx, master, clusters.KubeadmConfig, ofScheduler...))).To(Succeed())

@@ -77,6 +77,6 @@ func differs(d *Drill, before []string, lines ...string) Request {
 		if err != nil {
 			return err
 		}
-		return only(clusters.Changes(before, now), lines...)
+		return OnlyChanged(before, now, lines...)
 	}
 }

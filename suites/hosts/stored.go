@@ -37,7 +37,7 @@ func configurationGoesBack(ctx context.Context, d *Drill) {
 	GinkgoHelper()
 	d.EndsHere()
 	etcd := d.EtcdMembers()[0]
-	master, built := etcd.Node, fingerprint(ctx, d)
+	master, built := etcd.Node, d.Facts()
 	Expect(d.BecomesTrue("the audit has nothing to tell", d.Timing.Binding(), audit(master))).To(Succeed())
 	older, err := saveSnapshot(ctx, etcd)
 	Expect(d.Told("a snapshot of etcd is taken", err)).To(Succeed())
@@ -99,7 +99,7 @@ func audit(master *clusters.Node, lines ...string) Request {
 		if err != nil {
 			return fmt.Errorf("compare the manifests on %s: %w", master.Name, err)
 		}
-		return only(differences(string(out)), lines...)
+		return OnlyThese(differences(string(out)), lines...)
 	}
 }
 

@@ -138,7 +138,8 @@ func newestEvent(ctx context.Context, d *Drill, survivor, about *clusters.Node) 
 	GinkgoHelper()
 	etcd, err := d.EtcdClient(ctx, survivor.Instances(clusters.Etcd)[0])
 	Expect(err).NotTo(HaveOccurred())
-	found, err := etcd.Get(ctx, eventsOf+about.Name+".", clientv3.WithPrefix(), clientv3.WithKeysOnly(),
+	// Not with keys only: etcd reads them from its index then, which knows no leases.
+	found, err := etcd.Get(ctx, eventsOf+about.Name+".", clientv3.WithPrefix(),
 		clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend), clientv3.WithLimit(1))
 	Expect(err).NotTo(HaveOccurred())
 	Expect(found.Kvs).NotTo(BeEmpty(), "no Event tells of %s", about.Name)

@@ -27,11 +27,16 @@ import (
 // conformance asks of every cluster. The audit of what was acknowledged ends the experiment.
 func recovered(d *Drill) {
 	GinkgoHelper()
-	Expect(d.BecomesTrue("the cluster is as its layout declares", d.Timing.RestoredInAll(),
-		func(ctx context.Context, _ kubernetes.Interface) error { return d.AwaitShape(ctx) })).To(Succeed())
+	isWhole(d)
 	sameData(d)
 	Expect(d).To(KeepServing(probe.Workload))
 	conforms(d)
+}
+
+func isWhole(d *Drill) {
+	GinkgoHelper()
+	Expect(d.BecomesTrue("the cluster is as its layout declares", d.Timing.RestoredInAll(),
+		func(ctx context.Context, _ kubernetes.Interface) error { return d.AwaitShape(ctx) })).To(Succeed())
 }
 
 func sameData(d *Drill) {

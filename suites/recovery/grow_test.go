@@ -19,6 +19,10 @@ func TestWithoutEndpoints(t *testing.T) {
 	if want := "    - lb_endpoints:\n" + entry("c-control-plane2"); strings.TrimRight(left, " ") != want {
 		t.Errorf("left is %q, want %q", left, want)
 	}
+	all := []*clusters.Node{{Name: "c-control-plane"}, {Name: "c-control-plane2"}, {Name: "c-control-plane3"}}
+	if left, err := withoutEndpoints(list, all); err != nil || strings.TrimRight(left, " ") != "    - lb_endpoints:\n" {
+		t.Errorf("without any of them %q is left: %v", left, err)
+	}
 	if _, err := withoutEndpoints(list, []*clusters.Node{{Name: "c-control"}}); err == nil {
 		t.Error("a node that is not in the list was taken out")
 	}

@@ -72,8 +72,8 @@ func RestoreTheMaster(ctx context.Context, d *Drill) {
 }
 
 // restoreFrom runs the runbook on an empty machine, and expects that nobody joins again: workers
-// know the authority, which is in the backup.
-func restoreFrom(ctx context.Context, d *Drill, b backup, master *clusters.Node) {
+// know the authority, which is in the backup. It returns what the runbook said.
+func restoreFrom(ctx context.Context, d *Drill, b backup, master *clusters.Node) (said string) {
 	GinkgoHelper()
 	d.BeginRepair()
 	d.Forgo(b.revision, b.taken)
@@ -84,6 +84,7 @@ func restoreFrom(ctx context.Context, d *Drill, b backup, master *clusters.Node)
 	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(began))).To(Succeed())
 	Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
 	Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
+	return said
 }
 
 // wrong is an archive that must not be restored.
@@ -134,11 +135,16 @@ func remove(name string) Request {
 func exists(name string, want bool) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		_, err := c.CoreV1().ConfigMaps(Namespace).Get(ctx, name, metav1.GetOptions{})
-		if want || err == nil {
-			return Unless(want && err == nil, err)
-		}
-		return Unless(apierrors.IsNotFound(err), err)
+		return isThere(err, want)
 	}
+}
+
+// isThere judges the answer to a question for an object that is to be there, or not.
+func isThere(err error, want bool) error {
+	if want || err == nil {
+		return Unless(want && err == nil, err)
+	}
+	return Unless(apierrors.IsNotFound(err), err)
 }
 
 // gone waits until no container of the phantom runs on a node, by the node's own runtime.

@@ -141,8 +141,11 @@ var reach = []errand{
 type errand struct{ what, kubectl string }
 
 // through fails unless the administrator on the master can do it.
-func (e errand) through(d *Drill) Request {
-	argv := append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--namespace=kube-system"}, strings.Fields(e.kubectl)...)
+func (e errand) through(d *Drill) Request { return e.as("admin.conf", d) }
+
+// as fails unless who has a kubeconfig of the master's can do it.
+func (e errand) as(kubeconfig string, d *Drill) Request {
+	argv := append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/" + kubeconfig, "--namespace=kube-system"}, strings.Fields(e.kubectl)...)
 	return func(ctx context.Context, _ kubernetes.Interface) error {
 		_, err := d.With(clusters.ControlPlane)[0].Exec(ctx, argv...)
 		return err

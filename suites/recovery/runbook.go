@@ -89,17 +89,26 @@ func takeBackup(ctx context.Context, master *clusters.Node) (b backup, err error
 	return b, err
 }
 
-// restore brings the archive and its key to a machine, runs the runbook there, and takes
-// both away again.
+// restore brings the archive to a machine, restores it there, and takes it away again.
 func (b backup) restore(ctx context.Context, master *clusters.Node) (said string, err error) {
 	if err := master.WriteFile(ctx, archivePath, b.archive); err != nil {
 		return "", err
 	}
-	if err := master.WriteFile(ctx, keyPath, b.key); err != nil {
+	said, err = b.restoreFile(ctx, master, archivePath)
+	if _, removed := master.Exec(ctx, "rm", "-f", archivePath); err == nil {
+		err = removed
+	}
+	return said, err
+}
+
+// restoreFile brings the key to a machine, runs the runbook there for an archive that the machine
+// has, and takes the key away again.
+func (b backup) restoreFile(ctx context.Context, n *clusters.Node, path string) (said string, err error) {
+	if err := n.WriteFile(ctx, keyPath, b.key); err != nil {
 		return "", err
 	}
-	said, err = run(ctx, master, restoreScript, archivePath, keyPath)
-	if _, removed := master.Exec(ctx, "rm", "-f", archivePath, keyPath); err == nil {
+	said, err = run(ctx, n, restoreScript, path, keyPath)
+	if _, removed := n.Exec(ctx, "rm", "-f", keyPath); err == nil {
 		err = removed
 	}
 	return said, err
