@@ -81,13 +81,27 @@ func (c *Cluster) Migrate(ctx context.Context, to string, blackout time.Duration
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return frozen, fmt.Errorf("migrate to host %s: %w", to, err)
 	}
+	return frozen, c.rehome(ctx, host, nodes)
+}
+
+// Rehome gives nodes that have been moved, and are not frozen, the cores and the label of
+// their host: Migrate without the blackout.
+func (c *Cluster) Rehome(ctx context.Context, to string, nodes ...*Node) error {
+	host, err := c.Topology.Host(to)
+	if err != nil {
+		return err
+	}
+	return c.rehome(ctx, host, nodes)
+}
+
+func (c *Cluster) rehome(ctx context.Context, host Host, nodes []*Node) error {
 	for _, n := range nodes {
 		if err := n.MoveToCores(ctx, coresOf(host)); err != nil {
-			return frozen, err
+			return err
 		}
-		n.Host = to
+		n.Host = host.Name
 	}
-	return frozen, c.relabel(ctx, nodes)
+	return c.relabel(ctx, nodes)
 }
 
 // coresOf is the host's CPU set; all cores of the machine where it has none.

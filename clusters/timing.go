@@ -345,6 +345,23 @@ func (t Timing) EventsForgotten() Bounds {
 	return Bounds{Lower: eventTTL, Upper: eventTTL + leaseReuse}
 }
 
+// UnnoticedBlackout is how long a machine may be frozen, at any moment, without a leader that
+// gives up or a node that is called silent: half of what the sooner of them takes. Like the
+// other blackouts it is not scaled: it is how long something is done, and no bound.
+func (t Timing) UnnoticedBlackout() time.Duration {
+	return min(RenewDeadline, t.NodeNotReady().Lower) / 2
+}
+
+// DisputedBlackout is one in which a leader whose renewal is cut off gives up, and one that
+// is between two renewals goes on: nobody else may have its lock yet.
+func (t Timing) DisputedBlackout() time.Duration { return (RenewDeadline + LeaseDuration) / 2 }
+
+// Blackout bounds how long is missed what a machine does that is frozen for so long: requests
+// that hung are asked again after a second.
+func (t Timing) Blackout(length time.Duration) Bounds {
+	return Bounds{Upper: t.upper(length + time.Second)}
+}
+
 // RuntimeNotReady bounds when a node without a container runtime says so: the kubelet
 // looks at its runtime every runtimeCheck, forgives it for runtimeGrace, and then tells
 // with its next status.

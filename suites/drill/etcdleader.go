@@ -73,3 +73,12 @@ func (e *electionExpectation) FailureMessage(any) string { return "expected that
 func (e *electionExpectation) NegatedFailureMessage(any) string {
 	return "expected that etcd's leader stays"
 }
+
+// EtcdTerm is the highest term of etcd that any member has told: it grows with every election.
+func (d *Drill) EtcdTerm() uint64 {
+	views := d.probes.Etcd().Changes()
+	if len(views) == 0 {
+		return 0
+	}
+	return views[len(views)-1].Term
+}

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -34,9 +35,9 @@ var limits = corev1.ResourceList{
 	corev1.ResourceMemory: *resource.NewQuantity(memoryLimit, resource.BinarySI),
 }
 
-// hog is a pod that takes what it can get. It asks for next to nothing, else a limit of
+// Hog is a pod that takes what it can get. It asks for next to nothing, else a limit of
 // everything would make it as important to the kernel as a component.
-func hog(n *clusters.Node, name string, allowed corev1.ResourceList, appetite ...string) *corev1.Pod {
+func Hog(n *clusters.Node, name string, allowed corev1.ResourceList, appetite ...string) *corev1.Pod {
 	pod := WorkloadPod(n, name, append([]string{"hog"}, appetite...)...)
 	grace, longest := int64(1), int64(fault.DefaultTTL.Seconds())
 	pod.Spec.TerminationGracePeriodSeconds = &grace
@@ -50,9 +51,9 @@ func hog(n *clusters.Node, name string, allowed corev1.ResourceList, appetite ..
 	return pod
 }
 
-// startBusy starts a hog on the node, and finds it once its program runs: within a small limit of
+// StartBusy starts a hog on the node, and finds it once its program runs: within a small limit of
 // CPU time the runtime takes long to begin it.
-func startBusy(d *Drill, n *clusters.Node, pod *corev1.Pod) clusters.Instance {
+func StartBusy(d *Drill, n *clusters.Node, pod *corev1.Pod) clusters.Instance {
 	GinkgoHelper()
 	Expect(d.StartPod(pod)).To(Succeed())
 	i := d.PodOn(n, pod.Name)
@@ -63,18 +64,22 @@ func startBusy(d *Drill, n *clusters.Node, pod *corev1.Pod) clusters.Instance {
 	return i
 }
 
-// end deletes a hog, and waits until it is gone.
-func end(d *Drill, pod *corev1.Pod) {
+// End deletes a hog, and waits until it is gone. The API may be slow to take that while there
+// is a hog, so it is asked again.
+func End(d *Drill, pod *corev1.Pod) {
 	GinkgoHelper()
-	Expect(d.Attempt("delete the hog", func(ctx context.Context, c kubernetes.Interface) error {
-		return c.CoreV1().Pods(Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
-	})).To(BeAccepted())
-	Expect(d.BecomesTrue("it is gone", d.Timing.Binding(), PodGone(pod.Name))).To(Succeed())
+	Expect(d.BecomesTrue("the hog is deleted and gone", d.Timing.Binding(), func(ctx context.Context, c kubernetes.Interface) error {
+		err := c.CoreV1().Pods(Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		return PodGone(pod.Name)(ctx, c)
+	})).To(Succeed())
 }
 
-// killed fails unless Kubernetes says that a hog was killed for want of memory, with an amount
+// Killed fails unless Kubernetes says that a hog was killed for want of memory, with an amount
 // of MiB that is as wanted.
-func killed(pod *corev1.Pod, wanted amount) Request {
+func Killed(pod *corev1.Pod, wanted Amount) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		found, err := c.CoreV1().Pods(Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 		if err != nil {
@@ -88,11 +93,13 @@ func killed(pod *corev1.Pod, wanted amount) Request {
 	}
 }
 
-// amount is a range of MiB.
-type amount struct{ above, upTo int }
+// Amount is a range of MiB.
+type Amount struct{ above, upTo int }
 
-func above(mebibytes int) amount { return amount{above: mebibytes} }
-func upTo(mebibytes int) amount  { return amount{upTo: mebibytes} }
+// Above is more than so many MiB.
+func Above(mebibytes int) Amount { return Amount{above: mebibytes} }
+
+func upTo(mebibytes int) Amount { return Amount{upTo: mebibytes} }
 
 // hadWhenKilled is how many MiB a hog had that was killed for want of memory.
 func hadWhenKilled(containers []corev1.ContainerStatus) (int, error) {

@@ -14,16 +14,18 @@ import (
 	. "faultline/suites/drill"
 )
 
-// plane is the control plane as it was: the process of each static pod, and how often each
-// lock had changed hands.
-type plane struct {
+// Plane is the control plane as it was: the process of each component, how often each lock had
+// changed hands, and the term of etcd.
+type Plane struct {
 	processes map[clusters.Instance]clusters.Process
 	holders   map[clusters.Component]int
+	term      uint64
 }
 
-func controlPlane(ctx context.Context, d *Drill) plane {
+// ControlPlane is the control plane as it is now.
+func ControlPlane(ctx context.Context, d *Drill) Plane {
 	GinkgoHelper()
-	p := plane{map[clusters.Instance]clusters.Process{}, map[clusters.Component]int{}}
+	p := Plane{map[clusters.Instance]clusters.Process{}, map[clusters.Component]int{}, d.EtcdTerm()}
 	for _, component := range clusters.Stack {
 		for _, i := range d.Instances(component) {
 			before, err := i.Process(ctx)
@@ -37,8 +39,8 @@ func controlPlane(ctx context.Context, d *Drill) plane {
 	return p
 }
 
-// replaced fails unless every static pod has the process that it had.
-func (p plane) replaced(ctx context.Context) error {
+// Replaced fails unless every component has the process that it had.
+func (p Plane) Replaced(ctx context.Context) error {
 	var errs []error
 	for i, before := range p.processes {
 		now, err := i.Process(ctx)
@@ -49,8 +51,8 @@ func (p plane) replaced(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// deposed fails unless nobody has lost a lock.
-func (p plane) deposed(d *Drill) error {
+// Deposed fails unless nobody has lost a lock.
+func (p Plane) Deposed(d *Drill) error {
 	for component, before := range p.holders {
 		if now := d.Holders(component); now != before {
 			return fmt.Errorf("the lease of %s has changed hands %d times", component, now-before)
@@ -59,9 +61,17 @@ func (p plane) deposed(d *Drill) error {
 	return nil
 }
 
+// Elected fails unless etcd has elected nobody.
+func (p Plane) Elected(d *Drill) error {
+	if now := d.EtcdTerm(); now != p.term {
+		return fmt.Errorf("etcd has elected: its term was %d and is %d", p.term, now)
+	}
+	return nil
+}
+
 // outlives fails unless the kernel would kill a pod's process for want of memory before that
 // of any static pod: it weighs both by what the kubelet has told it.
-func (p plane) outlives(ctx context.Context, hog clusters.Instance) error {
+func (p Plane) outlives(ctx context.Context, hog clusters.Instance) error {
 	process, err := hog.Process(ctx)
 	if err != nil {
 		return err

@@ -73,14 +73,14 @@ func (t *Timeline) Latencies(from, to time.Duration) record.Latencies {
 	slices.Sort(all)
 	return record.Latencies{
 		Count: len(all),
-		P50:   percentile(all, 50).Seconds(),
-		P90:   percentile(all, 90).Seconds(),
-		P99:   percentile(all, 99).Seconds(),
+		P50:   Percentile(all, 50).Seconds(),
+		P90:   Percentile(all, 90).Seconds(),
+		P99:   Percentile(all, 99).Seconds(),
 		Max:   all[len(all)-1].Seconds(),
 	}
 }
 
-// percentile is the nearest rank: the least value that p percent do not exceed.
-func percentile(sorted []time.Duration, p int) time.Duration {
+// Percentile is the nearest rank: the least value that p percent do not exceed.
+func Percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[(len(sorted)*p+99)/100-1]
 }

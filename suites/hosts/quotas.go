@@ -1,0 +1,68 @@
+package hosts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/overload"
+	"faultline/suites/probe"
+)
+
+// quotaOfWorker, in CPUs, is what the noisy virtual machine may use: what it needs when nothing
+// runs wild in it, and little of what the smallest machine has.
+const quotaOfWorker = 0.5
+
+// memoryOfWorker is what it may use of the memory: what a worker needs, and some to run wild in.
+func memoryOfWorker() int64 {
+	worker := clusters.Topology{Hosts: []clusters.Host{{Members: []clusters.Member{{Role: clusters.Worker}}}}}
+	return int64(worker.MemoryBytes()) + overload.SpareMemory
+}
+
+// Document A: a hypervisor governs what virtual machines may use, which protects those of the
+// control plane from those of applications (A:L45, A:L62, A:L69). The hypervisor's quotas
+// are the engine's here.
+var _ = Describe("A virtual machine of workloads that runs wild beside those of masters", Topology("single-host-vms"), Nightly, func() {
+	It("slows them down without quotas, and with quotas harms nobody but itself", Claims("TOPO-17"), func(ctx SpecContext) {
+		quotasProtectMasters(ctx, On(ctx, "single-host-vms"))
+	})
+})
+
+// quotasProtectMasters is the experiment of TOPO-17.
+func quotasProtectMasters(ctx context.Context, d *Drill) {
+	GinkgoHelper()
+	worker, plane := d.With(clusters.Worker)[0], overload.ControlPlane(ctx, d)
+	idle := idlePace(d)
+
+	By("running wild with quotas")
+	d.Inject(fault.LimitNode(worker, quotaOfWorker, memoryOfWorker()))
+	d.Inject(fault.StressCPU(worker, runtime.NumCPU()))
+	limited := d.Pace(probe.Write)
+	Expect(d.Saw("with a quota of CPU time the API's writes take as long as before", limited.String(), undisturbed(limited, idle))).To(Succeed())
+	d.UndoLast()
+	greedy := overload.Hog(worker, "wild", nil, "-memory", fmt.Sprint(memoryOfWorker()>>20))
+	Expect(d.StartPod(greedy)).To(Succeed())
+	Expect(d.BecomesTrue("with a quota of memory the kernel kills what wants more than the virtual machine has", d.Timing.Binding(),
+		overload.Killed(greedy, overload.Above(0)))).To(Succeed())
+	overload.End(d, greedy)
+	Expect(d.Told("no component of the control plane is replaced, no lease is lost, and etcd elects nobody",
+		errors.Join(plane.Replaced(ctx), plane.Deposed(d), plane.Elected(d)))).To(Succeed())
+	d.Undo()
+	d.AwaitHealed()
+
+	// The control experiment, without want of memory: that would be this machine's.
+	By("running wild without")
+	d.Then(fault.StressCPU(worker, runtime.NumCPU()))
+	free := d.Pace(probe.Write)
+	Expect(d.Saw("without quotas they take longer than with them", free.String()+alsoLost(ctx, d, plane), disturbed(free, limited))).To(Succeed())
+	d.Undo()
+	d.AwaitHealed()
+	calmed(d, idle)
+}
