@@ -67,9 +67,9 @@ func TestInquiry(t *testing.T) {
 	for _, test := range []struct {
 		what            string
 		yes, no, others int
-		all, mostlyAway bool
+		mostly, mostlyAway bool
 	}{
-		{"all", times, 0, 0, true, false}, {"but one", times - 1, 1, 0, false, false}, {"but one that fails", times - 1, 0, 1, false, false},
+		{"all", times, 0, 0, true, false}, {"but one", times - 1, 1, 0, true, false}, {"but one that fails", times - 1, 0, 1, true, false},
 		{"half of them", times / 2, times / 2, 0, false, false}, {"few", 1, times - 1, 0, false, true}, {"none, for another reason", 0, 0, times, false, false},
 	} {
 		var i inquiry
@@ -82,7 +82,7 @@ func TestInquiry(t *testing.T) {
 		for n := range test.others {
 			i.count(other, map[bool]error{true: errors.New("no answer")}[n%2 == 0])
 		}
-		if (i.allServed() == nil) != test.all || (i.mostlyTurnedAway() == nil) != test.mostlyAway {
+		if (i.mostlyServed() == nil) != test.mostly || (i.mostlyTurnedAway() == nil) != test.mostlyAway {
 			t.Errorf("%s are served: %s", test.what, i)
 		}
 		if test.yes > 0 && i.longest != time.Second {

