@@ -65,8 +65,8 @@ func TestServed(t *testing.T) {
 func TestInquiry(t *testing.T) {
 	yes, no, other := answer{status: http.StatusOK, took: time.Second}, answer{status: http.StatusTooManyRequests, retryAfter: 1}, answer{status: http.StatusForbidden}
 	for _, test := range []struct {
-		what            string
-		yes, no, others int
+		what               string
+		yes, no, others    int
 		mostly, mostlyAway bool
 	}{
 		{"all", times, 0, 0, true, false}, {"but one", times - 1, 1, 0, true, false}, {"but one that fails", times - 1, 0, 1, true, false},

@@ -70,6 +70,18 @@ func divide(pods []corev1.Pod, reason string) (running, waiting int) {
 	return running, waiting
 }
 
+// placed fails unless there are so many pods of a size, and the scheduler has found a node for each.
+func placed(size string, want int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: sizeLabel + "=" + size})
+		if err != nil {
+			return err
+		}
+		waits := func(p corev1.Pod) bool { return p.Spec.NodeName == "" }
+		return Unless(len(list.Items) == want && !slices.ContainsFunc(list.Items, waits), fmt.Errorf("%s", told(list.Items)))
+	}
+}
+
 // refusal is why the scheduler finds no node for a pod; empty unless it has looked.
 func refusal(p corev1.Pod) string {
 	at := slices.IndexFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {

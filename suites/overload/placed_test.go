@@ -44,6 +44,18 @@ func TestDivided(t *testing.T) {
 	}
 }
 
+func TestPlaced(t *testing.T) {
+	there := fake.NewClientset(on("a", "n", corev1.PodRunning, ""), on("b", "n", corev1.PodPending, ""))
+	for want, holds := range map[int]bool{1: false, 2: true, 3: false} {
+		if err := placed(large, want)(t.Context(), there); (err == nil) != holds {
+			t.Errorf("%d of 2: %v", want, err)
+		}
+	}
+	if placed(large, 2)(t.Context(), fake.NewClientset(on("a", "n", corev1.PodRunning, ""), on("b", "", corev1.PodPending, ""))) == nil {
+		t.Error("one waits")
+	}
+}
+
 func TestWaitsEndsAndRuns(t *testing.T) {
 	put := on("out", "n", corev1.PodFailed, "")
 	put.Status.Reason = evicted
