@@ -96,14 +96,14 @@ func fails(err error, complaint string) error {
 // anotherAddress is one of every machine, and in no certificate.
 const anotherAddress = "127.0.0.2"
 
-// reachScript asks at the address $1 for the API server and for the member of etcd as other members
-// do, and prints what curl says: 0 for an answer, 7 where nobody listens, and 60 for a
+// reachScript asks at the address $1 for the API server and for the member of etcd, as a client of
+// each, and prints what curl says: 0 for an answer, 7 where nobody listens, and 60 for a
 // certificate that is not good.
 const reachScript = `cd /etc/kubernetes/pki
 quietly='curl --silent --output /dev/null --max-time 10'
 $quietly --cacert ca.crt "https://$1:6443/livez"
 api=$?
-$quietly --cacert etcd/ca.crt --cert etcd/peer.crt --key etcd/peer.key "https://$1:2380/version"
+$quietly --cacert etcd/ca.crt --cert etcd/healthcheck-client.crt --key etcd/healthcheck-client.key "https://$1:2379/health"
 echo $api $?
 `
 
