@@ -54,7 +54,7 @@ func AWorkerEvicts(ctx context.Context, d *Drill) {
 	worker := Workers(d.Nodes)[0]
 	before, _ := lookAt(ctx, d, worker)
 	Expect(d.StartPod(withinRequests(worker))).To(Succeed())
-	Expect(d.StartPod(hog(worker, greedy, nil, "-memory", strconv.Itoa(greedyHas)))).To(Succeed())
+	Expect(d.StartPod(Hog(worker, greedy, nil, "-memory", strconv.Itoa(greedyHas)))).To(Succeed())
 	var available int64
 	Expect(d.BecomesTrue("the kubelet has counted what two pods have, one as much as it asked for and one more", d.Timing.Binding(),
 		counted(worker, map[string]int64{modest: modestHas << 20, greedy: greedyHas << 20}, &available))).To(Succeed())
@@ -102,7 +102,7 @@ func withinRequests(n *clusters.Node) *corev1.Pod {
 		corev1.ResourceCPU:    resource.MustParse("100m"),
 		corev1.ResourceMemory: *resource.NewQuantity(modestAsks<<20, resource.BinarySI),
 	}
-	pod := hog(n, modest, asked, "-memory", strconv.Itoa(modestHas))
+	pod := Hog(n, modest, asked, "-memory", strconv.Itoa(modestHas))
 	pod.Spec.Containers[0].Resources.Requests = asked
 	return pod
 }

@@ -78,7 +78,7 @@ func sized(n *clusters.Node, size string, number int, milliCPUs int64) *corev1.P
 	if milliCPUs > 0 {
 		appetite = []string{"-cpu"}
 	}
-	pod := hog(n, nameOf(size, number), nil, appetite...)
+	pod := Hog(n, nameOf(size, number), nil, appetite...)
 	pod.Labels = map[string]string{sizeLabel: size}
 	pod.Spec.Containers[0].Resources.Requests = room{milliCPUs: milliCPUs}.requests()
 	return pod

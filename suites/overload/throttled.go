@@ -60,7 +60,7 @@ func AFloodIsThrottled(ctx context.Context, d *Drill) {
 		Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn()))
 	}
 	Expect(d.BecomesTrue("another client than the flooder is served", d.Timing.Noticed(), served(neighbour))).To(Succeed())
-	plane, before, begun := controlPlane(ctx, d), countFlows(ctx, d), time.Now()
+	plane, before, begun := ControlPlane(ctx, d), countFlows(ctx, d), time.Now()
 
 	flood := startFlood(ctx, flooder)
 	Expect(d.BecomesTrue(flooderTurnedAway, d.Timing.Turn(), flood.turnedAway)).To(Succeed())
@@ -77,7 +77,7 @@ func AFloodIsThrottled(ctx context.Context, d *Drill) {
 	Expect(d.Saw("only service accounts, of which the flooder is one, were turned away, and everybody else's requests were executed",
 		during.String(), during.onlyFlooded())).To(Succeed())
 	Expect(d.Saw("no component was restarted and no lease lost", d.Latency(probe.Write, begun),
-		errors.Join(plane.replaced(ctx), plane.deposed(d)))).To(Succeed())
+		errors.Join(plane.Replaced(ctx), plane.Deposed(d)))).To(Succeed())
 	asked = askRepeatedly(ctx, neighbour)
 	Expect(d.Saw("the other is served most of the times, in the end too", asked.String()+"; "+flood.String(), asked.mostlyServed())).To(Succeed())
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 
@@ -26,6 +27,7 @@ const (
 // beside it, and over the network between nodes.
 type traffic struct {
 	server string // its address
+	port   string
 	askers []asker
 }
 
@@ -44,7 +46,7 @@ func startTraffic(ctx context.Context, d *Drill) *traffic {
 	Expect(err).NotTo(HaveOccurred())
 	server, err := client.CoreV1().Pods(Namespace).Get(ctx, asked, metav1.GetOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	t := &traffic{server: server.Status.PodIP}
+	t := &traffic{server: server.Status.PodIP, port: "8080"}
 	for number, n := range nodes {
 		for _, who := range []string{friend, stranger} {
 			name := fmt.Sprintf("%s-%d", who, number+1)
@@ -65,16 +67,16 @@ func servingPod(n *clusters.Node, name, app string) *corev1.Pod {
 	return pod
 }
 
-func deleteServer(ctx context.Context, c kubernetes.Interface) error {
-	now := int64(0)
-	return c.CoreV1().Pods(Namespace).Delete(ctx, asked, metav1.DeleteOptions{GracePeriodSeconds: &now})
+// elsewhere asks the same server where it has no page.
+func (t *traffic) elsewhere() *traffic {
+	return &traffic{t.server, "8081", t.askers}
 }
 
 // answers fails unless these of the askers are answered, and the others are not.
 func (t *traffic) answers(who ...string) Request {
 	return func(ctx context.Context, _ kubernetes.Interface) error {
 		for _, a := range t.askers {
-			if err := a.ask(ctx, t.server, slices.Contains(who, a.who)); err != nil {
+			if err := a.ask(ctx, net.JoinHostPort(t.server, t.port), slices.Contains(who, a.who)); err != nil {
 				return fmt.Errorf("%s on %s: %w", a.who, a.node.Name, err)
 			}
 		}
@@ -84,7 +86,7 @@ func (t *traffic) answers(who ...string) Request {
 
 // pageScript asks the server $2 for its page, from the network of the process $1, and tells
 // whether anybody answers.
-const pageScript = `nsenter --net --target "$1" curl --silent --fail --noproxy '*' --max-time 3 --output /dev/null "http://$2:8080/"
+const pageScript = `nsenter --net --target "$1" curl --silent --fail --noproxy '*' --max-time 3 --output /dev/null "http://$2/"
 status=$?
 case $status in
   0) echo answered ;;
