@@ -194,6 +194,18 @@ func (d *Drill) Told(what string, err error) error {
 	return err
 }
 
+// All fails unless several conditions are met, in this order.
+func All(conditions ...Request) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		for _, condition := range conditions {
+			if err := condition(ctx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // Unless is nil where it is as it should be, else an error with what else is known.
 func Unless(is bool, known error) error {
 	if is {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"faultline/suites/rundir"
 )
 
 func TestProcesses(t *testing.T) {
@@ -27,5 +30,12 @@ func TestProcesses(t *testing.T) {
 		if got != c.want || (err == nil) != (c.complaint == "") || err != nil && !strings.Contains(err.Error(), c.complaint) {
 			t.Errorf("%q for %v on %d cores: %d, %v", c.text, c.layouts, c.cores, got, err)
 		}
+	}
+}
+
+func TestGinkgoIsToldOfProcesses(t *testing.T) {
+	args := ginkgoArguments(rundir.Dir{}, prepared{processes: 3}, 1)
+	if at := slices.Index(args, "--procs"); at < 0 || args[at+1] != "3" {
+		t.Errorf("the arguments are %q", args)
 	}
 }

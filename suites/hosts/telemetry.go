@@ -29,14 +29,14 @@ var _ = Describe("The logs and metrics of a lost host", Topology("three-host-sta
 		survivor, lost := Masters(d.Host(other.Host))[0], d.Host(worker.Host)
 		d.AskThrough(survivor.APIServer())
 		here, there := startTeller(d, worker), startTeller(d, other)
-		Expect(d.BecomesTrue("the API has logs and metrics of two hosts", d.Timing.Binding(), all(here.isTold, there.isTold))).To(Succeed())
+		Expect(d.BecomesTrue("the API has logs and metrics of two hosts", d.Timing.Binding(), All(here.isTold, there.isTold))).To(Succeed())
 		elsewhere := follow(ctx, d, survivor.APIServer(), here)
 		Expect(d.BecomesTrue("a log is copied while it is written", d.Timing.Binding(), elsewhere.hasLines(5))).To(Succeed())
 		d.Inject(fault.PowerOff(lost...))
 
 		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
 		Expect(d).To(MarkNotReady(lost...).Within(d.Timing.NodeNotReady()))
-		Expect(d.StaysTrueFor("the API has neither of the lost host, and both of another", d.Timing.LongerThanEviction(), all(here.isSilent, there.isTold))).To(Succeed())
+		Expect(d.StaysTrueFor("the API has neither of the lost host, and both of another", d.Timing.LongerThanEviction(), All(here.isSilent, there.isTold))).To(Succeed())
 		Expect(d.Took("the Events that tell of the loss are forgotten", newestEvent(ctx, d, survivor, worker), d.Timing.EventsForgotten())).To(Succeed())
 
 		d.Undo()
@@ -45,18 +45,6 @@ var _ = Describe("The logs and metrics of a lost host", Topology("three-host-sta
 		Expect(d.BecomesTrue("the API has logs and metrics of the host again", d.Timing.NodeReturn(), here.isTold)).To(Succeed())
 	})
 })
-
-// all fails unless several conditions are met, in this order.
-func all(conditions ...Request) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		for _, condition := range conditions {
-			if err := condition(ctx, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
 
 // teller is a pod that logs a line each second, and stays on its node whatever happens to that.
 type teller struct {

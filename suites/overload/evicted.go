@@ -59,7 +59,7 @@ func AWorkerEvicts(ctx context.Context, d *Drill) {
 	Expect(d.BecomesTrue("the kubelet has counted what two pods have, one as much as it asked for and one more", d.Timing.Binding(),
 		counted(worker, map[string]int64{modest: modestHas << 20, greedy: greedyHas << 20}, &available))).To(Succeed())
 	threshold := available - spare
-	both := all(running(modest, greedy), underPressure(worker, corev1.ConditionFalse, nil))
+	both := All(running(modest, greedy), underPressure(worker, corev1.ConditionFalse, nil))
 
 	By("keeping nothing free")
 	d.Inject(fault.StressMemory(worker, stress))
@@ -90,7 +90,7 @@ func AWorkerEvicts(ctx context.Context, d *Drill) {
 	Expect(d.Took("by its own account that was over", over.Sub(began), d.Timing.PressureOver(transition))).To(Succeed())
 	Expect(d.BecomesTrue("the pod that came meanwhile runs", d.Timing.Binding(), running(late))).To(Succeed())
 	Expect(d.BecomesTrue("nobody but the greedy pod had to go, and who has what it asked for runs as before", d.Timing.Noticed(),
-		all(running(modest), onlyEvicted(worker, greedy)))).To(Succeed())
+		All(running(modest), onlyEvicted(worker, greedy)))).To(Succeed())
 
 	d.Undo()
 	Expect(d.BecomesTrue("the worker is ready", d.Timing.Binding(), AllNodesReady)).To(Succeed())

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"k8s.io/client-go/kubernetes"
 
 	. "faultline/suites/drill"
@@ -50,26 +52,26 @@ func flowsThrough(ctx context.Context, c kubernetes.Interface) (flows, error) {
 }
 
 func flowsIn(metrics string) (flows, error) {
-	f := flows{map[string]int64{}, map[string]int64{}, map[string]int64{}}
-	for line := range strings.Lines(metrics) {
-		name, rest, _ := strings.Cut(line, "{")
-		labels, value, _ := strings.Cut(rest, "}")
-		counted := map[string]map[string]int64{executedMetric: f.executed, refusedMetric: f.refused, waitingMetric: f.waiting}[name]
-		if counted == nil {
-			continue
-		}
-		n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil {
-			return f, fmt.Errorf("unexpected metric %q: %w", line, err)
-		}
-		_, label, _ := strings.Cut(labels, `flow_schema="`)
-		schema, _, _ := strings.Cut(label, `"`)
-		counted[schema] += int64(n)
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(metrics))
+	if err != nil {
+		return flows{}, fmt.Errorf("the API server's metrics: %w", err)
 	}
-	if len(f.executed) == 0 {
-		return f, fmt.Errorf("the API server does not count flows: it has no %s", executedMetric)
+	f := flows{bySchema(families[executedMetric]), bySchema(families[refusedMetric]), bySchema(families[waitingMetric])}
+	return f, Unless(len(f.executed) > 0, fmt.Errorf("the API server does not count flows: it has no %s", executedMetric))
+}
+
+// bySchema sums a counter or a gauge up for each rule that tells whose requests they are.
+func bySchema(family *dto.MetricFamily) map[string]int64 {
+	sums := map[string]int64{}
+	for _, m := range family.GetMetric() {
+		for _, label := range m.GetLabel() {
+			if label.GetName() == "flow_schema" {
+				sums[label.GetValue()] += int64(m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue())
+			}
+		}
 	}
-	return f, nil
+	return sums
 }
 
 // nobodyWaits fails while requests of service accounts wait.

@@ -32,18 +32,6 @@ func create(pod *corev1.Pod) Request {
 	}
 }
 
-// all is true while every one of the conditions is.
-func all(conditions ...Request) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		for _, condition := range conditions {
-			if err := condition(ctx, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
 // divided fails unless so many pods of a size run and so many wait, for that reason.
 func divided(size string, running, waiting int, reason string) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {

@@ -76,8 +76,8 @@ func TestWaitsEndsAndRuns(t *testing.T) {
 		{"it runs", running("a"), true},
 		{"one of two runs", running("a", "w"), false},
 		{"what was restarted runs", running("again"), false},
-		{"all of two", all(running("a"), ended("out", evicted)), true},
-		{"all but the last", all(running("a"), running("w")), false},
+		{"all of two", All(running("a"), ended("out", evicted)), true},
+		{"all but the last", All(running("a"), running("w")), false},
 	} {
 		if err := test.is(t.Context(), client); (err == nil) != test.want {
 			t.Errorf("%s: %v", test.what, err)

@@ -63,11 +63,11 @@ func AWorkerKeepsSomething(ctx context.Context, d *Drill) {
 	crowded := divided(small, fittingSmalls, smalls-fittingSmalls, "Too many pods")
 	Expect(d.BecomesTrue("two of three small pods run, and the other waits because there are too many", d.Timing.Binding(), crowded)).To(Succeed())
 	Expect(d.StaysTrueFor("the worker is ready while the large pods take all CPU time that they get, and nobody else finds room",
-		d.Timing.NodeNotReady().Upper, all(AllNodesReady, busy, crowded))).To(Succeed())
+		d.Timing.NodeNotReady().Upper, All(AllNodesReady, busy, crowded))).To(Succeed())
 
 	d.Undo()
 	// That they run is not said: the large ones take the time that starting the others would.
-	Expect(d.BecomesTrue("as soon as nothing is kept all of them find room", d.Timing.Binding(), all(placed(large, larges), placed(small, smalls)))).To(Succeed())
+	Expect(d.BecomesTrue("as soon as nothing is kept all of them find room", d.Timing.Binding(), All(placed(large, larges), placed(small, smalls)))).To(Succeed())
 	Expect(d.BecomesTrue("the worker is ready", d.Timing.Binding(), AllNodesReady)).To(Succeed())
 }
 

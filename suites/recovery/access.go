@@ -128,11 +128,6 @@ func loseTheBalancersConfiguration(ctx context.Context, d *Drill) {
 
 	By("restarting it when it does not know the masters any more")
 	putBack, err := takeOut(ctx, d, d.With(clusters.ControlPlane))
-	DeferCleanup(func(ctx SpecContext) {
-		if putBack == nil || putBack(ctx) != nil {
-			d.EndsHere()
-		}
-	})
 	Expect(d.Told("its configuration names no master", err)).To(Succeed())
 	d.Then(fault.Kill(balancer...).Losing(clusters.Envoy))
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))

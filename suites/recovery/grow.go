@@ -73,7 +73,8 @@ func refusesToInvite(ctx context.Context, survivor *clusters.Node, complaint str
 const endpoints = "/home/envoy/cds.yaml"
 
 // takeOut takes masters out of the load balancer. With most of those dead that it knows it leads
-// requests to them, too: Envoy's panic threshold, which kind leaves at half of them (LB-05).
+// requests to them, too: Envoy's panic threshold, which kind leaves at half of them (LB-05). They are
+// put back with the end of the spec at the latest.
 func takeOut(ctx context.Context, d *Drill, lost []*clusters.Node) (putBack func(context.Context) error, err error) {
 	balancer := d.Instances(clusters.Envoy)[0].Node
 	all, err := balancer.Exec(ctx, "cat", endpoints)
@@ -84,8 +85,13 @@ func takeOut(ctx context.Context, d *Drill, lost []*clusters.Node) (putBack func
 	if err != nil {
 		return nil, fmt.Errorf("%s of %s: %w", endpoints, balancer.Name, err)
 	}
-	return func(ctx context.Context) error { return balancer.WriteFile(ctx, endpoints, all) },
-		balancer.WriteFile(ctx, endpoints, []byte(left))
+	putBack = func(ctx context.Context) error { return balancer.WriteFile(ctx, endpoints, all) }
+	DeferCleanup(func(ctx SpecContext) {
+		if putBack(ctx) != nil {
+			d.EndsHere()
+		}
+	})
+	return putBack, balancer.WriteFile(ctx, endpoints, []byte(left))
 }
 
 // withoutEndpoints is what is left of a list of endpoints, with which the file ends. It is an
