@@ -285,8 +285,16 @@ func TestTimeSpentIsShownWhereItIsKnown(t *testing.T) {
 		t.Error("a record without an account shows one")
 	}
 	run.Experiments[0].Spent = &record.Spent{Waiting: 12.3}
-	if page := render(t, run); !strings.Contains(page, `<td>waiting</td><td class="num">12.3 s</td>`) {
+	page := render(t, run)
+	if !strings.Contains(page, `<td>waiting</td><td class="num">12.3 s</td>`) {
 		t.Error("the time spent is missing")
+	}
+	if strings.Contains(page, "had to wait for a CPU") {
+		t.Error("a record that does not tell how busy the machine was tells it")
+	}
+	run.Experiments[0].Pressure = &record.Pressure{CPU: 0.82}
+	if page := render(t, run); !strings.Contains(page, "had to wait for a CPU for 82 %") {
+		t.Error("how busy the machine was is missing")
 	}
 }
 

@@ -331,6 +331,9 @@ func explanation(e *record.Experiment) string {
 			lines = append(lines, observation(o))
 		}
 	}
+	if e.Pressure != nil {
+		lines = append(lines, "meanwhile "+format.Pressure(e.Pressure))
+	}
 	if e.Command != "" {
 		lines = append(lines, "repeat with: "+e.Command)
 	}

@@ -137,6 +137,9 @@ func failure(run *record.Run, e *record.Experiment) string {
 			b.WriteString("- " + observation(o) + "\n")
 		}
 	}
+	if e.Pressure != nil {
+		b.WriteString("- meanwhile " + Text(format.Pressure(e.Pressure)) + "\n")
+	}
 	if e.Reason != "" {
 		b.WriteString("\n" + fence("text", e.Reason))
 	}

@@ -106,8 +106,10 @@ type Experiment struct {
 	// runs on them. See Lost.
 	Loses []string `json:"loses,omitempty"`
 	// Spent is what the experiment's time, and that of its cluster, went into.
-	Spent   *Spent  `json:"spent,omitempty"`
-	Verdict Verdict `json:"verdict"`
+	Spent *Spent `json:"spent,omitempty"`
+	// Pressure is how short this machine was of its resources meanwhile, where its kernel tells.
+	Pressure *Pressure `json:"pressure,omitempty"`
+	Verdict  Verdict   `json:"verdict"`
 	// Drift is set with the verdict Drifted: how today differs, as observed here.
 	Drift string `json:"drift,omitempty"`
 	// Reason explains every verdict but Held.
@@ -139,6 +141,14 @@ type Spent struct {
 	Waiting   float64 `json:"waiting"`   // for what was expected
 	Restoring float64 `json:"restoring"` // until the cluster was as good as new
 	Audit     float64 `json:"audit"`     // of the acknowledged writes
+}
+
+// Pressure is for which shares of the time, from 0 to 1, some process of the machine had to wait
+// for a resource (the kernel's pressure stall information).
+type Pressure struct {
+	CPU    float64 `json:"cpu"`
+	Memory float64 `json:"memory"`
+	Disk   float64 `json:"disk"`
 }
 
 // Own is what is not waiting for Kubernetes.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
+	"github.com/prometheus/procfs"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -38,6 +39,8 @@ type Drill struct {
 	options    options
 	window     probe.Window
 	dice       *rand.Rand
+	// pressure is this machine's at the experiment's start; nil where it is not known.
+	pressure *pressure
 
 	// promises are checked again when the fault is undone and at the end.
 	promises []promise
@@ -119,6 +122,9 @@ func (d *Drill) start(topology string) {
 	d.probes, err = bench.startProbes(d.ctx, d.Cluster, d.options.lie)
 	d.require(err, "no probes")
 	d.clock = d.probes.Clock()
+	if now, err := pressureOf(procfs.DefaultMountPoint, d.now()); err == nil {
+		d.pressure = &now
+	}
 	d.require(d.mutate(), "the mutation failed")
 	d.require(d.awaitSteadyState(), "no steady state")
 	d.spend(&d.spent.Steady, begun)

@@ -181,6 +181,7 @@ func (d *Drill) judge(spec types.SpecReport, afterwards error) {
 	// The experiment's time begins with its probes, after the cluster.
 	d.spent.Waiting = max(0, e.Seconds+d.spent.Cluster-d.spent.Own())
 	e.Spent = &d.spent
+	d.notePressure()
 	switch {
 	case interrupted(spec.State):
 		e.Verdict, e.Reason = record.Inconclusive, "the experiment was interrupted"

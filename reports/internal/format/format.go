@@ -62,6 +62,12 @@ func Recovery(e *record.Experiment) string {
 // Memory writes a size in GiB.
 func Memory(bytes uint64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 
+// Pressure writes how short a machine was of its resources.
+func Pressure(p *record.Pressure) string {
+	return fmt.Sprintf("some process of the machine had to wait for a CPU for %.0f %% of the time, for memory for %.0f %%, and for a disk for %.0f %%",
+		100*p.CPU, 100*p.Memory, 100*p.Disk)
+}
+
 // Machine writes on what an experiment ran, as far as it is known.
 func Machine(e record.Environment) string {
 	var parts []string
