@@ -84,7 +84,11 @@ func TestGateFindingsAreCases(t *testing.T) {
 }
 
 func TestRealisticRun(t *testing.T) {
-	p, text := render(t, fixture.Run())
+	run := fixture.Run()
+	for i := range run.Experiments {
+		run.Experiments[i].Pressure = &record.Pressure{CPU: 0.82}
+	}
+	p, text := render(t, run)
 	if p.Tests != 15 || p.Failures != 1 || p.Errors != 2 || len(p.Suites) != 2 {
 		t.Fatalf("got %d tests, %d failures, %d errors in %d suites", p.Tests, p.Failures, p.Errors, len(p.Suites))
 	}
@@ -107,7 +111,7 @@ func TestRealisticRun(t *testing.T) {
 		value(broken.Properties, "upper-bound-seconds: everything answers again") != "3.000" {
 		t.Errorf("got %q with %v", broken.Name, broken.Properties)
 	}
-	if f := broken.Failure; !strings.Contains(f.Message, "kept <n1> in its rotation") || !strings.Contains(f.Text, "repeat with: make chaos") {
+	if f := broken.Failure; !strings.Contains(f.Message, "kept <n1> in its rotation") || !strings.Contains(f.Text, "had to wait for a CPU for 82 %") || !strings.Contains(f.Text, "repeat with: make chaos") {
 		t.Errorf("got %+v", f)
 	}
 	if got := value(broken.Properties, "api-ready-seconds: after undo of stop kube-apiserver on n1"); got != "19.780" {

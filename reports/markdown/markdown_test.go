@@ -38,6 +38,9 @@ func TestRealisticRun(t *testing.T) {
 	run.Environment.Seed = 42
 	run.Skipped = []record.Skipped{{Name: "survives", Topology: "mirror", Reason: "no btrfs"}}
 	run.Failures = []string{"boom"}
+	for i := range run.Experiments {
+		run.Experiments[i].Pressure = &record.Pressure{CPU: 0.82}
+	}
 	page := render(t, run, markdown.Limit)
 	if !strings.HasPrefix(page, "## Faultline: claim-broken\n") {
 		t.Errorf("the verdict is not first in\n%s", page)
@@ -49,7 +52,7 @@ func TestRealisticRun(t *testing.T) {
 		"**harness error**: boom",
 		"#### broken: one API server of three may be lost unnoticed, on three-host-stacked",
 		"- claim API-07: Two or more API servers", "expected writes resume within 3 s; observed writes failed for 21.4 s",
-		"took 24.6 s, allowed at most 3.00 s", "```sh\nmake chaos GINKGO_FOCUS='one API server of three may be lost unnoticed'\n```",
+		"took 24.6 s, allowed at most 3.00 s", "had to wait for a CPU for 82 %", "```sh\nmake chaos GINKGO_FOCUS='one API server of three may be lost unnoticed'\n```",
 		"#### inconclusive: a paused etcd",
 		"| ETCD-03 | three-host-stacked | While the majority is lost", "only reads with resourceVersion=0 work",
 		"| 24.6 s | at most 3.00 s | one API server of three", "| 810 ms | at most 30.0 s | a paused etcd",
