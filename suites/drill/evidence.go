@@ -109,6 +109,12 @@ func (d *Drill) evidenceSources() []evidenceSource {
 			}})
 		}
 	}
+	if f := d.Forwarder; f != nil {
+		// It has no journal: what it says is its container's.
+		sources = append(sources, evidenceSource{f.Name + "/" + string(clusters.Envoy) + ".log", func(ctx context.Context) ([]byte, error) {
+			return bench.Engine.Command(ctx, "logs", "--timestamps", "--tail", strconv.Itoa(evidenceLines), f.Name).CombinedOutput()
+		}})
+	}
 	return sources
 }
 

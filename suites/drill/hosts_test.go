@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"faultline/clusters"
 )
 
 func TestAllNodesConnectedWantsALeaseRenewedSince(t *testing.T) {
@@ -62,5 +64,28 @@ func lease(renewed time.Time) *coordinationv1.Lease {
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Name: "worker", Namespace: corev1.NamespaceNodeLease},
 		Spec:       coordinationv1.LeaseSpec{RenewTime: &at},
+	}
+}
+
+func TestWhoIsExpectedNotToBeReady(t *testing.T) {
+	a, b := &clusters.Node{Name: "a"}, &clusters.Node{Name: "b"}
+	for name, c := range map[string]struct {
+		ready   map[string]bool
+		exactly bool
+		atLeast bool
+	}{
+		"everybody is ready": {map[string]bool{"a": true, "b": true}, false, false},
+		"the lost one":       {map[string]bool{"a": false, "b": true}, true, true},
+		"both":               {map[string]bool{"a": false, "b": false}, false, true},
+		"the other one":      {map[string]bool{"a": true, "b": false}, false, false},
+	} {
+		for _, e := range []struct {
+			matcher *notReadyExpectation
+			want    bool
+		}{{MarkNotReady(a), c.exactly}, {MarkNotReady(a).AtLeast(), c.atLeast}} {
+			if err := e.matcher.among([]*clusters.Node{a, b}, c.ready); (err == nil) != e.want {
+				t.Errorf("%s: %s: %v, want success %t", name, e.matcher.who(), err, e.want)
+			}
+		}
 	}
 }

@@ -71,7 +71,6 @@ func replaceAWorker(ctx context.Context, d *Drill) {
 	itself := change("label the node of its name", "/api/v1/nodes/"+lost.Name, label("faultline/attempt"))
 	Expect(d.BecomesTrue("the lost one is as good as before, since nobody revokes any", d.Timing.Noticed(),
 		newRights(thief, ofItsName(itself, other.Name)...).exactly(d.APIServers()...))).To(Succeed())
-	Expect(d).To(KeepServing(probe.Write))
 	Expect(d).To(KeepServing(probe.Workload).On(other))
 
 	d.Undo() // closes the fault: there is nothing to put back any more
