@@ -88,8 +88,13 @@ func evacuateAndReturn(ctx context.Context, d *Drill) {
 func migrate(ctx context.Context, d *Drill, vm *clusters.Node, to string) {
 	GinkgoHelper()
 	length := d.Timing.UnnoticedBlackout()
+	missed := d.Timing.Blackout(length)
+	if len(vm.Instances(clusters.Etcd)) > 0 {
+		// It is longer than members wait for their leader, who may be this one.
+		missed.Upper += d.Timing.EtcdElection().Upper
+	}
 	d.Then(fault.Blackout(length, vm))
-	pauses(d, vm, d.Timing.Blackout(length), d.Timing.Blackout(length))
+	pauses(d, vm, missed, missed)
 	Expect(rehome(ctx, d, to, vm)).To(Succeed())
 	d.Undo() // it has ended by itself; this closes it
 	d.AwaitHealed()
