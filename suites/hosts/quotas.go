@@ -30,7 +30,7 @@ func memoryOfWorker() int64 {
 // control plane from those of applications (A:L45, A:L62, A:L69). The hypervisor's quotas
 // are the engine's here.
 var _ = Describe("A virtual machine of workloads that runs wild beside those of masters", Topology("single-host-vms"), Nightly, func() {
-	It("slows them down without quotas, and with quotas harms nobody but itself", Claims("TOPO-17"), func(ctx SpecContext) {
+	It("harms nobody but itself, by its quotas or by its fair share of the host alone", Claims("TOPO-17"), func(ctx SpecContext) {
 		quotasProtectMasters(ctx, On(ctx, "single-host-vms"))
 	})
 })
@@ -57,11 +57,24 @@ func quotasProtectMasters(ctx context.Context, d *Drill) {
 	d.Undo()
 	d.AwaitHealed()
 
-	// The control experiment, without want of memory: that would be this machine's.
+	// Without want of memory: that would be this machine's.
 	By("running wild without")
 	d.Then(fault.StressCPU(worker, runtime.NumCPU()))
 	free := d.Pace(probe.Write)
-	Expect(d.Saw("without quotas they take longer than with them", free.String()+alsoLost(ctx, d, plane), disturbed(free, limited))).To(Succeed())
+	Expect(d.Saw("without quotas they take no longer, as every virtual machine has its fair share of the host", free.String(), undisturbed(free, idle))).To(Succeed())
+	d.Undo()
+	d.AwaitHealed()
+
+	// The control experiment.
+	By("running wild in those of the masters")
+	masters := d.With(clusters.ControlPlane)
+	d.Then(fault.StressCPU(masters[0], runtime.NumCPU()))
+	for _, m := range masters[1:] {
+		d.Inject(fault.StressCPU(m, runtime.NumCPU()))
+	}
+	beside := d.Pace(probe.Write)
+	Expect(d.Saw("in the same virtual machines it slows them down, more than before", beside.String()+alsoLost(ctx, d, plane),
+		errors.Join(disturbed(beside, idle), disturbed(beside, free)))).To(Succeed())
 	d.Undo()
 	d.AwaitHealed()
 	calmed(d, idle)
