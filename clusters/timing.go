@@ -352,6 +352,10 @@ func (t Timing) UnnoticedBlackout() time.Duration {
 	return min(RenewDeadline, t.NodeNotReady().Lower) / 2
 }
 
+// UnnoticedEtcdBlackout is the same for a member of etcd: half of what the others wait for
+// their leader. API servers whose member is frozen hang with it, and their clients' renewals.
+func (t Timing) UnnoticedEtcdBlackout() time.Duration { return etcdElectionTimeout / 2 }
+
 // DisputedBlackout is one in which a leader whose renewal is cut off gives up, and one that
 // is between two renewals goes on: nobody else may have its lock yet.
 func (t Timing) DisputedBlackout() time.Duration { return (RenewDeadline + LeaseDuration) / 2 }

@@ -18,6 +18,9 @@ func TestBlackoutsAreOnTheirSideOfTheSettings(t *testing.T) {
 			if disputed <= RenewDeadline || disputed+RetryPeriod >= LeaseDuration {
 				t.Errorf("%s, slack %g: %s is not between the renew deadline and the lease's end", profile.Name, slack, disputed)
 			}
+			if etcd := timing.UnnoticedEtcdBlackout(); etcd <= 0 || etcd >= etcdElectionTimeout {
+				t.Errorf("a member of etcd may be frozen for %s, and is not waited for after %s", etcd, etcdElectionTimeout)
+			}
 			if b := timing.Blackout(unnoticed); b.Upper < unnoticed+time.Second || b.Upper != timing.upper(unnoticed+time.Second) {
 				t.Errorf("%s, slack %g: a blackout of %s is over after %s", profile.Name, slack, unnoticed, b.Upper)
 			}

@@ -90,8 +90,9 @@ func migrate(ctx context.Context, d *Drill, vm *clusters.Node, to string) {
 	length := d.Timing.UnnoticedBlackout()
 	missed := d.Timing.Blackout(length)
 	if len(vm.Instances(clusters.Etcd)) > 0 {
-		// It is longer than members wait for their leader, who may be this one.
-		missed.Upper += d.Timing.EtcdElection().Upper
+		length = d.Timing.UnnoticedEtcdBlackout()
+		missed = d.Timing.Blackout(length)
+		missed.Upper += d.Timing.EtcdElection().Upper // a busy machine may be late to end it
 	}
 	d.Then(fault.Blackout(length, vm))
 	pauses(d, vm, missed, missed)
