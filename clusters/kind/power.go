@@ -22,7 +22,7 @@ func powerOf(e *engine.Engine, network, node, address, alias string) clusters.Po
 		Ask:     func(ctx context.Context) (string, error) { return e.Status(ctx, node) },
 		Off:     []string{engine, "kill", node},
 		On:      []string{"sh", "-c", powerOn, "faultline", engine, node, network, address, alias},
-		Freeze:  []string{engine, "pause", node},
+		Freeze:  []string{"sh", "-c", freeze, "faultline", engine, node},
 		Thaw:    []string{"sh", "-c", thaw, "faultline", engine, node},
 		Status:  []string{engine, "inspect", "--format", "{{.State.Status}}", node},
 		Cores:   []string{"sh", "-c", moveToCores, "faultline", engine, node},
@@ -47,6 +47,17 @@ flock 9
 "$1" network disconnect --force "$3" "$2" || true
 "$1" network connect --ip "$4" ${5:+--alias "$5"} "$3" "$2"
 "$1" start "$2" 9<&-
+`
+
+// freeze tries again where processes did not hold still in time: with cgroup v1 the runtime
+// gives up on those of a busy machine, and thaws what it has frozen of them.
+const freeze = `for try in 1 2 3 4 5; do
+  refused=$("$1" pause "$2" 2>&1) && exit 0
+  case $refused in *"unable to freeze"*) ;; *) break ;; esac
+  sleep 0.1
+done
+echo "$refused" >&2
+exit 1
 `
 
 // thaw does nothing to a node that is not frozen.
