@@ -13,7 +13,6 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
-	"github.com/prometheus/procfs"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -122,9 +121,7 @@ func (d *Drill) start(topology string) {
 	d.probes, err = bench.startProbes(d.ctx, d.Cluster, d.options.lie)
 	d.require(err, "no probes")
 	d.clock = d.probes.Clock()
-	if now, err := pressureOf(procfs.DefaultMountPoint, d.now()); err == nil {
-		d.pressure = &now
-	}
+	d.pressure = pressureAt(d.now())
 	d.require(d.mutate(), "the mutation failed")
 	d.require(d.awaitSteadyState(), "no steady state")
 	d.spend(&d.spent.Steady, begun)

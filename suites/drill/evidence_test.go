@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"faultline/clusters"
 	"faultline/fault"
 )
 
@@ -33,6 +35,16 @@ func TestEvidenceHasNoSecrets(t *testing.T) {
 	}
 	if !strings.Contains(string(got), "nothing to hide in kube-apiserver 10.0.0.1\n") {
 		t.Errorf("plain text was changed: %q", got)
+	}
+}
+
+func TestEvidenceHasWhatTheLoadBalancerSays(t *testing.T) {
+	for want, cluster := range map[bool]*clusters.Cluster{true: {Forwarder: &clusters.Node{Name: "balancer"}}, false: {}} {
+		sources := (&Drill{Cluster: cluster}).evidenceSources()
+		has := slices.ContainsFunc(sources, func(s evidenceSource) bool { return s.name == "balancer/envoy.log" })
+		if has != want {
+			t.Errorf("it has: %t, want %t", has, want)
+		}
 	}
 }
 

@@ -40,12 +40,18 @@ func (p pressure) since(before pressure) record.Pressure {
 	return record.Pressure{CPU: share(p.cpu, before.cpu), Memory: share(p.memory, before.memory), Disk: share(p.disk, before.disk)}
 }
 
+// pressureAt is this machine's now; nil where it is not known.
+func pressureAt(now time.Duration) *pressure {
+	p, err := pressureOf(procfs.DefaultMountPoint, now)
+	if err != nil {
+		return nil
+	}
+	return &p
+}
+
 // notePressure puts into the record how short this machine was of what, where that is known.
 func (d *Drill) notePressure() {
-	if d.pressure == nil {
-		return
-	}
-	if now, err := pressureOf(procfs.DefaultMountPoint, d.now()); err == nil {
+	if now := pressureAt(d.now()); now != nil && d.pressure != nil {
 		share := now.since(*d.pressure)
 		d.experiment.Pressure = &share
 	}

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/ginkgo/v2/types"
+
 	"faultline/reports/record"
+	"faultline/suites/probe"
 )
 
 func TestPressureIsAShareOfTheTime(t *testing.T) {
@@ -41,6 +44,21 @@ func TestPressureThatTheKernelDoesNotTell(t *testing.T) {
 	}
 	if _, err := pressureOf(proc, 0); err == nil {
 		t.Error("an account without its line was read")
+	}
+}
+
+func TestPressureIsInTheRecordWhereItIsKnown(t *testing.T) {
+	d := &Drill{clock: probe.NewClock()}
+	d.judge(types.SpecReport{}, nil)
+	if d.experiment.Pressure != nil {
+		t.Errorf("without an earlier look it is %+v", *d.experiment.Pressure)
+	}
+	if d.pressure = pressureAt(d.now()); d.pressure == nil {
+		t.Skip("this kernel keeps no account of pressure")
+	}
+	d.judge(types.SpecReport{}, nil)
+	if d.experiment.Pressure == nil {
+		t.Error("the record does not tell it")
 	}
 }
 

@@ -60,9 +60,9 @@ func quotasProtectMasters(ctx context.Context, d *Drill) {
 	// Without want of memory: that would be this machine's.
 	By("running wild without")
 	d.Then(fault.StressCPU(worker, runtime.NumCPU()))
-	free := d.Pace(probe.Write)
-	// It took between 0.9 and 2.9 times as long: how much the share leaves them depends on what they need.
-	Expect(d.Saw("without quotas how long they take is recorded: every virtual machine has its fair share of the host", free.String()+alsoLost(ctx, d, plane), nil)).To(Succeed())
+	// Nobody promises how much a fair share of the host leaves the masters: writes took between 0.9
+	// and 2.9 times as long as with nobody who runs wild.
+	free, lost := d.Pace(probe.Write), alsoLost(ctx, d, plane)
 	d.Undo()
 	d.AwaitHealed()
 
@@ -74,7 +74,8 @@ func quotasProtectMasters(ctx context.Context, d *Drill) {
 		d.Inject(fault.StressCPU(m, runtime.NumCPU()))
 	}
 	beside := d.Pace(probe.Write)
-	Expect(d.Saw("in the same virtual machines it slows them down, more than before", beside.String()+alsoLost(ctx, d, plane),
+	Expect(d.Saw("in the same virtual machines it slows them down, more than with a fair share of the host",
+		fmt.Sprintf("%s%s; with the fair share %s%s", beside, alsoLost(ctx, d, plane), free, lost),
 		errors.Join(disturbed(beside, idle), disturbed(beside, free)))).To(Succeed())
 	d.Undo()
 	d.AwaitHealed()
