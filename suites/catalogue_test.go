@@ -1,10 +1,12 @@
 package suites_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 
 	"faultline/suites/claims"
 	"faultline/suites/sabotage"
@@ -41,6 +43,36 @@ func TestEveryClaimHasASpecOrAReason(t *testing.T) {
 			t.Errorf("%s has no spec, and the catalogue does not say why", c.ID)
 		}
 	}
+}
+
+// A layout of Kubernetes that make chaos comes back to would be booted again.
+func TestSpecsOfOneLayoutRunTogether(t *testing.T) {
+	last, left := "", map[string]bool{}
+	for _, spec := range PreviewSpecs("Faultline").SpecReports {
+		if labels := spec.Labels(); !slices.Contains(labels, "tier:core") || slices.Contains(labels, "sabotage") {
+			continue
+		}
+		layout := layoutOf(spec)
+		if strings.HasPrefix(layout, "bare-etcd") || layout == last {
+			continue
+		}
+		if left[layout] {
+			t.Errorf("%q comes back to %s", spec.FullText(), layout)
+		}
+		left[last], last = true, layout
+	}
+	if len(left) < 3 {
+		t.Errorf("only %d layouts were looked at", len(left))
+	}
+}
+
+func layoutOf(spec types.SpecReport) string {
+	for _, label := range spec.Labels() {
+		if layout, ok := strings.CutPrefix(label, "topology:"); ok {
+			return layout
+		}
+	}
+	return ""
 }
 
 // Every group of claims has a mutation of the system that turns one of its experiments red.

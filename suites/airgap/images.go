@@ -18,7 +18,7 @@ import (
 
 // Document A: images come from a local registry, because the Internet is neither reliable nor
 // safe (A:L79).
-var _ = Describe("A cluster that has its images from a registry of its own, and no way out", Topology(topology), Nightly, SpecPriority(4), Component(clusters.RegistryServer), func() {
+var _ = Describe("A cluster that has its images from a registry of its own, and no way out", Topology(topology), Nightly, Component(clusters.RegistryServer), func() {
 	It("starts and restarts without the registry what its nodes have, and what they have not as soon as it is back", Claims("SEC-08"), func(ctx SpecContext) {
 		useImages(ctx, On(ctx, topology))
 	})

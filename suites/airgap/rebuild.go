@@ -18,11 +18,11 @@ import (
 // Document A: with local copies of the system, of Kubernetes and of images one recovers without
 // the Internet (A:L97).
 var _ = Describe("A cluster without a way out", Topology(topology), Nightly, Label("component:host"), func() {
-	It("has a lost worker replaced from what the machine has, all but the application that it has no image of", SpecPriority(4), Claims("DR-10"), func(ctx SpecContext) {
+	It("has a lost worker replaced from what the machine has, all but the application that it has no image of", Claims("DR-10"), func(ctx SpecContext) {
 		rebuildAWorker(ctx, On(ctx, topology))
 	})
 
-	It("has its lost master restored from a backup", SpecPriority(6), Claims("DR-10"), func(ctx SpecContext) {
+	It("has its lost master restored from a backup", Claims("DR-10"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		before := egressOf(ctx, d)
 		recovery.RestoreTheMaster(ctx, d)

@@ -13,7 +13,7 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("A load balancer before three masters", Topology("multi-master"), Core, SpecPriority(4), func() {
+var _ = Describe("A load balancer before three masters", Topology("multi-master"), Core, func() {
 	const topology = "multi-master"
 
 	It("leaves out a dead API server, and takes it back", Claims("LB-01"), Component(clusters.APIServer), func(ctx SpecContext) {
@@ -50,7 +50,7 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 	})
 })
 
-var _ = Describe("Two load balancers with one address before three masters", Topology("multi-master-two-lbs"), Core, SpecPriority(3), func() {
+var _ = Describe("Two load balancers with one address before three masters", Topology("multi-master-two-lbs"), Core, func() {
 	It("leave no single point of failure", Claims("LB-07"), Component(clusters.HAProxy), func(ctx SpecContext) {
 		NoBalancerIsMissed(On(ctx, "multi-master-two-lbs"))
 	})

@@ -23,7 +23,7 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("The only API server", Topology("single-host-minimal"), Component(clusters.APIServer), Core, SpecPriority(10), func() {
+var _ = Describe("The only API server", Topology("single-host-minimal"), Component(clusters.APIServer), Core, func() {
 	It("takes every change with it, and the scheduler and the controller manager depend on it", Claims("API-01", "API-02"), func(ctx SpecContext) {
 		EverythingDependsOnTheAPIServer(On(ctx, "single-host-minimal"))
 	})

@@ -22,7 +22,7 @@ import (
 const inTreeScript = `id=$(crictl ps --quiet --name '^kube-controller-manager$' | head -n 1)
 timeout 20 crictl exec "$id" kube-controller-manager --kubeconfig=/etc/kubernetes/controller-manager.conf --cloud-provider=gce 2>&1`
 
-var _ = Describe("Without a cloud", Topology("single-host-minimal"), Core, SpecPriority(10), func() {
+var _ = Describe("Without a cloud", Topology("single-host-minimal"), Core, func() {
 	It("a cluster works without a cloud controller manager, and the controller manager knows no cloud any more", Claims("CCM-03", "KCM-04"), Component(clusters.ControllerManager), func(ctx SpecContext) {
 		WorksWithoutACloud(ctx, On(ctx, "single-host-minimal"))
 	})

@@ -18,13 +18,13 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("Without a controller manager", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, SpecPriority(10), func() {
+var _ = Describe("Without a controller manager", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, func() {
 	It("changes are accepted and nobody carries them out", Claims("KCM-01", "KCM-06"), func(ctx SpecContext) {
 		NothingIsCarriedOut(On(ctx, "single-host-minimal"))
 	})
 })
 
-var _ = Describe("Without a controller manager new namespaces", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, SpecPriority(10), func() {
+var _ = Describe("Without a controller manager new namespaces", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, func() {
 	It("have no identity, so that no pod can be made in them", Claims("KCM-03"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
 		d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))

@@ -19,7 +19,7 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("Without DNS", Topology("single-host-minimal"), Component(clusters.CoreDNS), Core, SpecPriority(10), func() {
+var _ = Describe("Without DNS", Topology("single-host-minimal"), Component(clusters.CoreDNS), Core, func() {
 	const topology = "single-host-minimal"
 
 	It("no name resolves, and addresses go on to work", Claims("DNS-02"), func(ctx SpecContext) {

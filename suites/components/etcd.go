@@ -70,7 +70,7 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 	})
 })
 
-var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, SpecPriority(10), func() {
+var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, func() {
 	It("that is all dead leaves cached reads until the kubelet ends the API server, and workloads alone", Claims("ETCD-04", "ETCD-07", "ETCD-08"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
 		d.Inject(fault.HoldDown(d.EtcdMembers()...).Losing(clusters.Etcd))
@@ -91,7 +91,7 @@ var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Compo
 	})
 })
 
-var _ = Describe("etcd without space on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, SpecPriority(10), func() {
+var _ = Describe("etcd without space on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, func() {
 	It("can be read and not written, so that leaders give up and nodes go stale unnoticed", Claims("ETCD-24"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
 		leaders := clusters.Instances{d.Leader(clusters.Scheduler), d.Leader(clusters.ControllerManager)}

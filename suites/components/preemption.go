@@ -26,7 +26,7 @@ const (
 	urgent = "faultline-urgent"
 )
 
-var _ = Describe("Without a scheduler", Topology("single-host-minimal"), Component(clusters.Scheduler), Core, SpecPriority(10), func() {
+var _ = Describe("Without a scheduler", Topology("single-host-minimal"), Component(clusters.Scheduler), Core, func() {
 	It("no pod gives way to a more urgent one", Claims("SCHED-02"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
 		Expect(d.Attempt("give the node one seat", offerSeat(d.WorkloadNodes()[0]))).To(BeAccepted())

@@ -10,7 +10,7 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("Without a scheduler", Topology("single-host-minimal"), Component(clusters.Scheduler), Core, SpecPriority(10), func() {
+var _ = Describe("Without a scheduler", Topology("single-host-minimal"), Component(clusters.Scheduler), Core, func() {
 	It("no pod is placed and everything else goes on", Smoke, Claims("SCHED-01"), func(ctx SpecContext) {
 		NothingIsPlaced(On(ctx, "single-host-minimal"))
 	})

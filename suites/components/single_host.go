@@ -15,7 +15,7 @@ import (
 // calls every component a single point of failure. Today the kubelet restarts
 // a crashed static pod within seconds, so that a crash is a pause, and only
 // elected components pause for longer, because their lease has to run out.
-var _ = Describe("On a single host with one of everything", Topology("single-host-minimal"), Core, SpecPriority(10), func() {
+var _ = Describe("On a single host with one of everything", Topology("single-host-minimal"), Core, func() {
 	requests := []probe.Name{probe.Write, probe.ConsistentRead, probe.CachedRead}
 	workloads := []probe.Name{probe.Workload, probe.Service}
 	anyWay, waiting := []record.Way{}, []record.Way{record.Pending}

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onsi/ginkgo/v2"
@@ -41,12 +42,14 @@ func Claims(ids ...string) ginkgo.Labels {
 	return labels
 }
 
-// Topology labels specs with the layout they run on.
-func Topology(name string) ginkgo.Labels {
+// Topology labels specs with the layout they run on. Those of one layout run one after the other,
+// because a cluster that is as good as new is used again.
+func Topology(name string) []any {
 	if _, err := clusters.Find(name); err != nil {
 		panic(err)
 	}
-	return ginkgo.Labels{topologyLabel + name}
+	place := slices.IndexFunc(clusters.Documented(), func(t clusters.Topology) bool { return t.Name == name })
+	return []any{ginkgo.Labels{topologyLabel + name}, ginkgo.SpecPriority(-place)}
 }
 
 // Component labels specs with what they lose.

@@ -19,3 +19,11 @@ func TestSawKeepsFigureAndReason(t *testing.T) {
 		t.Errorf("the record says %+v", o)
 	}
 }
+
+func TestNotedIsInTheRecord(t *testing.T) {
+	d, _ := seen(t, 0, 0, 0)
+	d.Noted("both take their time", "1 s and 2 s")
+	if o := d.experiment.Observations; len(o) != 1 || !o[0].OK || o[0].Observed != "1 s and 2 s" {
+		t.Errorf("the record says %+v", o)
+	}
+}

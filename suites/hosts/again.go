@@ -35,8 +35,8 @@ var _ = Describe("A layout that is built twice from its declaration", Nightly, f
 			d.AwaitHealed()
 			Expect(d.Told("without the flag it is the same again", OnlyChanged(built, d.Facts()))).To(Succeed())
 		},
-		Entry("one of everything on one host", Topology("single-host-minimal"), SpecPriority(10), "single-host-minimal"),
-		Entry("masters and workers on three hosts", Topology("three-host-stacked"), SpecPriority(5), "three-host-stacked"),
+		Entry("one of everything on one host", Topology("single-host-minimal"), "single-host-minimal"),
+		Entry("masters and workers on three hosts", Topology("three-host-stacked"), "three-host-stacked"),
 		Entry("masters with etcd on hosts of its own", Topology("external-etcd"), "external-etcd"),
 	)
 })

@@ -16,7 +16,7 @@ import (
 )
 
 // Document A: tools of one's own have to preserve a configuration over updates (A:L115-123).
-var _ = Describe("A flag of the only scheduler", Topology("single-host-minimal"), Nightly, SpecPriority(10), Component(clusters.Scheduler), func() {
+var _ = Describe("A flag of the only scheduler", Topology("single-host-minimal"), Nightly, Component(clusters.Scheduler), func() {
 	It("is lost with the next manifest where it was added by hand, and stays where kubeadm has a patch with it", Claims("OPS-03"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
 		scheduler := d.Instances(clusters.Scheduler)[0]

@@ -38,7 +38,7 @@ var _ = Describe("Hogs that nobody limits", Nightly, func() {
 		keepHogsApart(ctx, d)
 	})
 
-	It("slow the control plane down where there is only one host", Topology("single-host-minimal"), SpecPriority(10), Claims("TOPO-13"), func(ctx SpecContext) {
+	It("slow the control plane down where there is only one host", Topology("single-host-minimal"), Claims("TOPO-13"), func(ctx SpecContext) {
 		needCores(2) // the second one is for those who watch
 		d := On(ctx, "single-host-minimal")
 		only := d.With(clusters.ControlPlane)[0]

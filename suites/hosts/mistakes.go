@@ -17,7 +17,7 @@ import (
 
 // Document A: redundancy reduces some classes of failure, and not that of a human mistake
 // (A:L32, A:L91).
-var _ = Describe("On three hosts redundancy does not help against", Topology("three-host-stacked"), Nightly, SpecPriority(5), func() {
+var _ = Describe("On three hosts redundancy does not help against", Topology("three-host-stacked"), Nightly, func() {
 	const topology = "three-host-stacked"
 
 	It("a deleted namespace, which is gone for every API server", Claims("TOPO-22"), func(ctx SpecContext) {

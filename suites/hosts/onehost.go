@@ -48,7 +48,7 @@ var _ = Describe("Doubled components on one operating system", Topology("single-
 	})
 })
 
-var _ = Describe("The restart of the only container runtime", Topology("single-host-minimal"), Nightly, SpecPriority(10), Component(clusters.ContainerRuntime), func() {
+var _ = Describe("The restart of the only container runtime", Topology("single-host-minimal"), Nightly, Component(clusters.ContainerRuntime), func() {
 	const topology = "single-host-minimal"
 
 	It("disturbs no container", Claims("TOPO-07"), func(ctx SpecContext) {

@@ -23,7 +23,7 @@ import (
 
 // Document A: tools of one's own have to back the configuration up, and to know its versions
 // (A:L115-123). kubeadm keeps it in a configmap, and makes files from it.
-var _ = Describe("The configuration that kubeadm keeps in the cluster", Topology("single-host-minimal"), Nightly, SpecPriority(10), Component(clusters.Etcd), func() {
+var _ = Describe("The configuration that kubeadm keeps in the cluster", Topology("single-host-minimal"), Nightly, Component(clusters.Etcd), func() {
 	It("goes back with an older snapshot of etcd while files on disks do not, which an audit notices", Claims("OPS-03"), func(ctx SpecContext) {
 		configurationGoesBack(ctx, On(ctx, "single-host-minimal"))
 	})

@@ -12,7 +12,7 @@ import (
 
 // Document A: updates and changes of the configuration can be applied safely where there are
 // several masters (A:L10, A:L62, A:L68).
-var _ = Describe("A change of the API servers' configuration", Topology("three-host-stacked"), Component(clusters.APIServer), Nightly, SpecPriority(5), func() {
+var _ = Describe("A change of the API servers' configuration", Topology("three-host-stacked"), Component(clusters.APIServer), Nightly, func() {
 	It("rolls from master to master, and a bad one is contained by the first", Claims("OPS-04"), func(ctx SpecContext) {
 		ChangesRoll(On(ctx, "three-host-stacked"))
 	})

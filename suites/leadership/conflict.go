@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -35,7 +36,7 @@ const (
 
 // Document B: Kubernetes has no measures against two leaders; it relies on converging to
 // the desired state (B:L66).
-var _ = Describe("Without leader election among three masters", Topology("three-host-stacked"), Core, SpecPriority(5), func() {
+var _ = Describe("Without leader election among three masters", Topology("three-host-stacked"), Core, func() {
 	const topology = "three-host-stacked"
 
 	It("several schedulers act, and each pod is placed once", Claims("SPLIT-05"), Component(clusters.Scheduler), func(ctx SpecContext) {
@@ -43,7 +44,7 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 		d.Inject(WithoutElection(d, clusters.Scheduler))
 
 		began := time.Now()
-		Expect(d.Attempt("create many pods", createCrowd)).To(BeAccepted())
+		Expect(d.BecomesTrue("many pods are made", d.Timing.Binding(), createCrowd)).To(Succeed())
 		Expect(d.BecomesTrue("each of them has a node", d.Timing.Binding(), crowdIsPlaced)).To(Succeed())
 		Expect(d.SeveralAct(clusters.Scheduler, began)).To(Succeed())
 		Expect(d.Told("no pod was placed twice", placedOnce(ctx, d, began))).To(Succeed())
@@ -67,14 +68,14 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 	})
 })
 
-// createCrowd makes pods that nothing has to run for.
+// createCrowd makes pods that nothing has to run for, as far as there are none.
 func createCrowd(ctx context.Context, c kubernetes.Interface) error {
 	for n := range crowd {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("crowd-%d", n), Labels: map[string]string{crowdLabel: ""}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{IdleContainer()}},
 		}
-		if _, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+		if _, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Before the specs that disturb etcd, because one of those needs a quiet minute.
-var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, SpecPriority(5), func() {
+var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, func() {
 	const topology = "three-host-stacked"
 
 	It("exactly one scheduler and one controller manager act", Claims("LEAD-01"), func(ctx SpecContext) {
@@ -76,7 +76,7 @@ func OneOfEachActs(d *Drill) {
 	Expect(d).To(HaveOneActor(clusters.Scheduler, clusters.ControllerManager).For(10 * time.Second))
 }
 
-var _ = Describe("The only scheduler and the only controller manager", Topology("single-host-minimal"), Core, SpecPriority(8), func() {
+var _ = Describe("The only scheduler and the only controller manager", Topology("single-host-minimal"), Core, func() {
 	It("wait for the leases of their own predecessors", Claims("LEAD-11"),
 		Component(clusters.Scheduler), Component(clusters.ControllerManager), func(ctx SpecContext) {
 			d := On(ctx, "single-host-minimal")

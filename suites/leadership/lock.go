@@ -26,7 +26,7 @@ func within(d *Drill, lower, upper time.Duration) clusters.Bounds {
 
 // Document B gives the rules of the lock (B:L36 to B:L45). They are client-go's, so they are
 // tested on electors of this process, which can be started, ended and robbed at will.
-var _ = Describe("The lock of a group", Topology("single-host-minimal"), Core, SpecPriority(8), func() {
+var _ = Describe("The lock of a group", Topology("single-host-minimal"), Core, func() {
 	const topology = "single-host-minimal"
 
 	It("is taken only where there is none, or it has run out, or it was released", Claims("LEAD-03"), func(ctx SpecContext) {

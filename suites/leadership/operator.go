@@ -17,7 +17,7 @@ import (
 )
 
 // Document A: while the API is down workloads run on, unless they need it themselves (A:L27).
-var _ = Describe("While no API server runs", Topology("single-master"), Component(clusters.APIServer), Core, SpecPriority(6), func() {
+var _ = Describe("While no API server runs", Topology("single-master"), Component(clusters.APIServer), Core, func() {
 	It("an operator loses its office and its work stands still, and what needs no API runs on", Claims("API-03"), func(ctx SpecContext) {
 		d := On(ctx, "single-master")
 		g := newGroup(ctx, d, "operator")

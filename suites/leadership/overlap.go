@@ -13,7 +13,7 @@ import (
 
 // Document B: there is one leader in the store at a time, which does not mean that two
 // never both believe that they lead (B:L61 to B:L63).
-var _ = Describe("A leader among three masters", Topology("three-host-stacked"), Core, SpecPriority(5), func() {
+var _ = Describe("A leader among three masters", Topology("three-host-stacked"), Core, func() {
 	const topology = "three-host-stacked"
 
 	It("stops before others may take over when it cannot renew", Claims("LEAD-10"), Component(clusters.Scheduler), func(ctx SpecContext) {

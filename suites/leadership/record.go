@@ -33,7 +33,7 @@ var identityPattern = regexp.MustCompile(`^.+_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a
 const refusedScript = `id=$(crictl ps --quiet --name '^kube-scheduler$' | head -n 1)
 timeout 20 crictl exec "$id" kube-scheduler --kubeconfig=/etc/kubernetes/scheduler.conf --secure-port=0 --leader-elect-resource-lock=endpoints 2>&1`
 
-var _ = Describe("The record of a leader", Topology("single-host-minimal"), Core, SpecPriority(8), func() {
+var _ = Describe("The record of a leader", Topology("single-host-minimal"), Core, func() {
 	const topology = "single-host-minimal"
 
 	It("is a Lease, and no longer an Endpoints object", Claims("LEAD-05"), func(ctx SpecContext) {

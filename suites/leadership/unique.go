@@ -27,7 +27,7 @@ const (
 )
 
 // Document B: a lock is unique because its name, kind and namespace are (B:L50 to B:L52).
-var _ = Describe("Of many who want one lock", Topology("three-host-stacked"), Core, SpecPriority(5), func() {
+var _ = Describe("Of many who want one lock", Topology("three-host-stacked"), Core, func() {
 	It("one gets it, through whichever API server, also while etcd elects", Claims("LEAD-07"), Component(clusters.Etcd), func(ctx SpecContext) {
 		d := On(ctx, "three-host-stacked")
 		clients := clientsOf(d)

@@ -17,7 +17,7 @@ import (
 
 // Document A: masters and workers have to be protected from overload and exhaustion, where
 // there is only one of them even more (A:L45, A:L70).
-var _ = Describe("A hog beside the only control plane", Topology(topology), Core, SpecPriority(10), func() {
+var _ = Describe("A hog beside the only control plane", Topology(topology), Core, func() {
 	It("stays within its limits, and without any it takes what the node has and ends no component", Claims("CONF-01"), func(ctx SpecContext) {
 		AHogIsContained(ctx, On(ctx, topology))
 	})

@@ -21,7 +21,7 @@ import (
 )
 
 // Document A: what a kubelet does when its node runs out of something can be set (A:L75).
-var _ = Describe("A worker that is told to keep memory free", Topology(withWorkers), Nightly, SpecPriority(6), func() {
+var _ = Describe("A worker that is told to keep memory free", Topology(withWorkers), Nightly, func() {
 	It("puts out a pod that has more than it asked for when memory is short, and takes no other until that is over", Claims("CONF-07"), func(ctx SpecContext) {
 		AWorkerEvicts(ctx, On(ctx, withWorkers))
 	})

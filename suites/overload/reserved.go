@@ -13,7 +13,7 @@ import (
 )
 
 // Document A: what pods may have of a worker should be set, with Node Allocatable (A:L73-74).
-var _ = Describe("A worker that keeps something for itself", Topology(withWorkers), Nightly, SpecPriority(6), func() {
+var _ = Describe("A worker that keeps something for itself", Topology(withWorkers), Nightly, func() {
 	It("takes pods for what is left, and stays ready while they use what they get", Claims("CONF-05"), func(ctx SpecContext) {
 		AWorkerKeepsSomething(ctx, On(ctx, withWorkers))
 	})

@@ -20,7 +20,7 @@ import (
 
 // Document A: the rate of API calls can be throttled, by settings that matter for very small
 // and for very large clusters (A:L70-72).
-var _ = Describe("A flood of requests to a small API server", Topology(topology), Nightly, SpecPriority(10), Component(clusters.APIServer), func() {
+var _ = Describe("A flood of requests to a small API server", Topology(topology), Nightly, Component(clusters.APIServer), func() {
 	It("is turned away, while nodes, leaders and other clients are served", Claims("CONF-02"), func(ctx SpecContext) {
 		AFloodIsThrottled(ctx, On(ctx, topology))
 	})

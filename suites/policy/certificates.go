@@ -21,7 +21,7 @@ import (
 
 // Document A: a cluster has an authority, which has signed a certificate for each component
 // (A:L76). On one master nobody stands in for who is cut off.
-var _ = Describe("Whoever shows a certificate that has expired or is of another authority", Topology("single-master"), Nightly, SpecPriority(6), func() {
+var _ = Describe("Whoever shows a certificate that has expired or is of another authority", Topology("single-master"), Nightly, func() {
 	const topology = "single-master"
 
 	It("is no scheduler any more, and everybody else is what they were", Claims("SEC-01"), Component(clusters.Scheduler), func(ctx SpecContext) {

@@ -16,7 +16,7 @@ import (
 )
 
 // Document A: images have to come from a registry that one trusts (A:L79).
-var _ = Describe("Images of any registry but the trusted one", Topology(topology), Nightly, SpecPriority(4), Component(clusters.APIServer), func() {
+var _ = Describe("Images of any registry but the trusted one", Topology(topology), Nightly, Component(clusters.APIServer), func() {
 	It("are refused by every API server that a policy names the registry to, also without one of them, and by that one as soon as it is back", Claims("SEC-08"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		makeNamespace(d, trusting, nil)

@@ -16,7 +16,7 @@ import (
 
 // Members of etcd show each other certificates, too.
 var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
-	It("whose certificate has expired is alone, with the API server beside it, while its peers keep their majority", Topology(topology), SpecPriority(4), Claims("SEC-01"), func(ctx SpecContext) {
+	It("whose certificate has expired is alone, with the API server beside it, while its peers keep their majority", Topology(topology), Claims("SEC-01"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
 		Expect(d.Told("every member has a leader", led(ctx, d, d.EtcdMembers(), true))).To(Succeed())

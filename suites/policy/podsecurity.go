@@ -16,7 +16,7 @@ import (
 )
 
 // Document A: Pod Security Policies should be used (A:L83).
-var _ = Describe("What pods may do to their nodes", Topology(topology), Nightly, SpecPriority(4), Component(clusters.APIServer), func() {
+var _ = Describe("What pods may do to their nodes", Topology(topology), Nightly, Component(clusters.APIServer), func() {
 	It("is limited by a label of their namespace, since there are no Pod Security Policies any more", Claims("SEC-05"), func(ctx SpecContext) {
 		PrivilegedPodsAreKeptOut(ctx, On(ctx, topology))
 	})

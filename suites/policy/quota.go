@@ -15,7 +15,7 @@ import (
 
 // Document A: namespaces with quotas for CPU and memory divide the workers into virtual
 // clusters (A:L74-75).
-var _ = Describe("A namespace with a quota", Topology(topology), Nightly, SpecPriority(4), Component(clusters.APIServer), func() {
+var _ = Describe("A namespace with a quota", Topology(topology), Nightly, Component(clusters.APIServer), func() {
 	It("gets as many pods as its quota allows, however many API servers are asked, and takes none from its neighbour", Claims("CONF-06"), func(ctx SpecContext) {
 		QuotasDivide(ctx, On(ctx, topology))
 	})

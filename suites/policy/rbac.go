@@ -15,7 +15,7 @@ import (
 
 // Document A: everything goes through the API, so that access has to be limited, and RBAC has
 // to decide (A:L78, A:L85).
-var _ = Describe("Who may do what", Topology(topology), Nightly, SpecPriority(4), func() {
+var _ = Describe("Who may do what", Topology(topology), Nightly, func() {
 	It("is decided alike by every API server, also without one of them, and by that one as soon as it is back", Claims("SEC-03"), Component(clusters.APIServer), func(ctx SpecContext) {
 		AccessIsDecidedAlike(ctx, On(ctx, topology))
 	})

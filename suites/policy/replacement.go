@@ -18,7 +18,7 @@ import (
 )
 
 // Document A: who replaces or adds nodes has to be ready to issue certificates (A:L77).
-var _ = Describe("A machine that replaces a lost worker", Topology(topology), Nightly, SpecPriority(4), Component(clusters.Kubelet), func() {
+var _ = Describe("A machine that replaces a lost worker", Topology(topology), Nightly, Component(clusters.Kubelet), func() {
 	It("gets a certificate for a token, and none for one that has expired, while the lost one's is good for its own name alone", Claims("SEC-02"), func(ctx SpecContext) {
 		replaceAWorker(ctx, On(ctx, topology))
 	})

@@ -13,7 +13,7 @@ import (
 
 // Document A: defaults have to be hardened, worker nodes locked down (A:L82). kubeadm turns on
 // what does that: the node authorizer and the admission plugin NodeRestriction.
-var _ = Describe("Whoever has the credentials of a worker's kubelet", Topology(topology), Nightly, SpecPriority(4), Component(clusters.APIServer), func() {
+var _ = Describe("Whoever has the credentials of a worker's kubelet", Topology(topology), Nightly, Component(clusters.APIServer), func() {
 	It("gets what that worker's pods need, and nothing of others", Claims("SEC-04"), func(ctx SpecContext) {
 		AWorkerIsLockedDown(ctx, On(ctx, topology))
 	})

@@ -20,11 +20,11 @@ import (
 // Document A: kubeconfigs, addresses and the load balancer's configuration are part of what has to be
 // recovered, too (A:L104-109). None of it is in etcd.
 var _ = Describe("A control plane that is well", Nightly, func() {
-	It("lets nobody in without the administrator's kubeconfig, until its authority issues another", Topology("single-master"), SpecPriority(6), Claims("DR-09"), func(ctx SpecContext) {
+	It("lets nobody in without the administrator's kubeconfig, until its authority issues another", Topology("single-master"), Claims("DR-09"), func(ctx SpecContext) {
 		reissueTheKubeconfig(ctx, On(ctx, "single-master"))
 	})
 
-	It("is known at its own address only", Topology("single-master"), SpecPriority(6), Claims("DR-09"), func(ctx SpecContext) {
+	It("is known at its own address only", Topology("single-master"), Claims("DR-09"), func(ctx SpecContext) {
 		d := On(ctx, "single-master")
 		master := d.With(clusters.ControlPlane)[0]
 		Expect(d.Told("at its address its certificates are good, those of API server and etcd", reached(ctx, master, master.Address, "0 0"))).To(Succeed())

@@ -14,7 +14,7 @@ import (
 )
 
 // Document A: the backup has to be in another failure domain than what it is of (A:L99).
-var _ = Describe("The archive of a master's backup", Topology("single-master"), Nightly, SpecPriority(6), Component(clusters.Etcd), func() {
+var _ = Describe("The archive of a master's backup", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
 	It("is lost with the master where it is kept there only, and restores it from another host", Claims("DR-03", "DR-09"), func(ctx SpecContext) {
 		d := On(ctx, "single-master")
 		master, worker := d.With(clusters.ControlPlane)[0], Workers(d.Nodes)[0]

@@ -25,7 +25,7 @@ var _ = Describe("A backup of the cluster's etcd", Nightly, Component(clusters.E
 			restoreWithoutTheirEtcd(ctx, On(ctx, topology), apart)
 		},
 		Entry("not, where these are in another etcd", Topology("events-etcd"), "events-etcd", true),
-		Entry("too, where there is no other etcd", Topology("single-master"), SpecPriority(6), "single-master", false),
+		Entry("too, where there is no other etcd", Topology("single-master"), "single-master", false),
 	)
 })
 

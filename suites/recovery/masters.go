@@ -25,7 +25,7 @@ const (
 	phantom   = "phantom"
 )
 
-var _ = Describe("A control plane whose only master is lost with its disk", Topology("single-master"), Nightly, SpecPriority(6), Component(clusters.Etcd), func() {
+var _ = Describe("A control plane whose only master is lost with its disk", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
 	It("comes back from a backup, without what was written since", Claims("DR-01", "DR-02", "DR-11"), func(ctx SpecContext) {
 		RestoreTheMaster(ctx, On(ctx, "single-master"))
 	})

@@ -20,7 +20,7 @@ import (
 
 // Document A: objects can be saved through the API too, which restores what is wanted and
 // nothing else, while a snapshot of etcd takes everything back (A:L100-101).
-var _ = Describe("A namespace that was deleted", Topology("single-master"), Nightly, SpecPriority(6), Component(clusters.Etcd), func() {
+var _ = Describe("A namespace that was deleted", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
 	It("comes back alone from an export through the API, and with everything else from a backup of etcd", Claims("DR-06"), func(ctx SpecContext) {
 		bringANamespaceBack(ctx, On(ctx, "single-master"))
 	})
@@ -68,8 +68,8 @@ func bringANamespaceBack(ctx context.Context, d *Drill) {
 	Expect(d.Saw("in the namespace are the objects of before, and everything else has gone back with it",
 		fmt.Sprintf("in it %s; elsewhere %s", inside, outside), wentBack(inside, outside, "configmaps "+Namespace+"/"+forgotten))).To(Succeed())
 	Expect(d.BecomesTrue("what was changed meanwhile is lost", d.Timing.Noticed(), marked(kept, false))).To(Succeed())
-	Expect(d.Saw("both take their time", fmt.Sprintf("the import %s for the %d objects of the namespace, the restore %s for all %d",
-		imported.Round(time.Millisecond), len(inside.kept)+len(inside.changed), restored.Round(time.Second), len(before)), nil)).To(Succeed())
+	d.Noted("both take their time", fmt.Sprintf("the import %s for the %d objects of the namespace, the restore %s for all %d",
+		imported.Round(time.Millisecond), len(inside.kept)+len(inside.changed), restored.Round(time.Second), len(before)))
 
 	Expect(d.BecomesTrue("the namespace is taken away", d.Timing.NodeReturn(), takeAwayTenant)).To(Succeed())
 }

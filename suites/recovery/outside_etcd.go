@@ -19,7 +19,7 @@ import (
 // Document A: beside etcd, the certificates and keys of the authorities, the API server, its
 // client of kubelets, service accounts and the front proxy have to be backed up (A:L103). Each
 // experiment ends with the control: with what was saved nobody has to join again.
-var _ = Describe("A control plane that has kept etcd and lost", Topology("single-master"), Nightly, SpecPriority(6), Component(clusters.APIServer), func() {
+var _ = Describe("A control plane that has kept etcd and lost", Topology("single-master"), Nightly, Component(clusters.APIServer), func() {
 	const topology = "single-master"
 
 	It("its authority is a stranger to every kubelet and every kubeconfig", Claims("DR-08"), func(ctx SpecContext) {

@@ -3,7 +3,19 @@ package recovery
 import (
 	"slices"
 	"testing"
+	"time"
 )
+
+func TestAboutAsLong(t *testing.T) {
+	for _, c := range []struct {
+		a, b time.Duration
+		want bool
+	}{{100, 100, true}, {100, 149, true}, {149, 100, true}, {100, 151, false}, {151, 100, false}} {
+		if err := aboutAsLong(c.a, c.b, 1.5); (err == nil) != c.want {
+			t.Errorf("%d and %d: %v", c.a, c.b, err)
+		}
+	}
+}
 
 func TestStepsOf(t *testing.T) {
 	first := stepsOf("the archive is whole: restoring revision 812\nthe API is ready\n")

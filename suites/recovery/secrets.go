@@ -20,7 +20,7 @@ const inData = `grep -rqaF -- "$2" "$1/member"`
 
 // Document A: secrets are in etcd, so its disk and its backups have to be encrypted (A:L86 to
 // A:L89, A:L99).
-var _ = Describe("A secret", Topology("single-master"), Nightly, SpecPriority(6), Component(clusters.Etcd), func() {
+var _ = Describe("A secret", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
 	It("is in clear text on etcd's disk, and not in an encrypted backup", Claims("SEC-07"), func(ctx SpecContext) {
 		SecretsAreOnTheDisk(ctx, On(ctx, "single-master"))
 	})

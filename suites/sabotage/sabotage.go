@@ -22,7 +22,7 @@ import (
 	"faultline/suites/workers"
 )
 
-var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smoke, Sabotage, SpecPriority(10), func() {
+var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smoke, Sabotage, func() {
 	DescribeTable("when it is sabotaged:", func(ctx SpecContext, sabotage Option, complaint string) {
 		d := On(ctx, "single-host-minimal", sabotage)
 		failure := InterceptGomegaFailure(func() { components.RefuseWritesWithoutAMajority(d) })

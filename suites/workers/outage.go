@@ -16,7 +16,7 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("While no API server runs, workers", Topology(topology), Component(clusters.APIServer), Core, SpecPriority(4), func() {
+var _ = Describe("While no API server runs, workers", Topology(topology), Component(clusters.APIServer), Core, func() {
 	It("keep their pods, and nobody evicts them afterwards", Claims("API-08"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		victim, other := workers(d)
@@ -55,7 +55,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 	})
 })
 
-var _ = Describe("With one master", Topology("single-master"), Core, SpecPriority(6), func() {
+var _ = Describe("With one master", Topology("single-master"), Core, func() {
 	const topology = "single-master"
 
 	It("the API goes with it, and the workers' pods run on", Claims("NODE-09"), Label("component:host"), func(ctx SpecContext) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,6 +24,8 @@ const (
 	replicas = 4
 	// bare is a pod that no controller owns.
 	bare = "bare"
+	// patient is a bare pod that tolerates longer than others that its node is silent.
+	patient = "patient"
 )
 
 // What the deployment is to come to.
@@ -56,6 +59,25 @@ func occupy(d *Drill, victim *clusters.Node) {
 		}
 		return err
 	})).To(Succeed())
+}
+
+// patientPod tolerates for so long that its node is silent. The cluster's default may be shorter
+// than a kubelet needs that was frozen: it compares its status with what it knew of its node
+// before, and corrects what the API says a period (nodeStatusUpdateFrequency) later.
+func patientPod(n *clusters.Node, tolerated time.Duration) *corev1.Pod {
+	pod := WorkloadPod(n, patient, "heartbeat")
+	seconds := int64(tolerated.Seconds())
+	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
+		pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{
+			Key: taint, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &seconds,
+		})
+	}
+	return pod
+}
+
+// named are the pods of that name.
+func named(name string, pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return p.Name != name })
 }
 
 // on lists the drill's pods on a node.

@@ -21,7 +21,7 @@ import (
 // of it depends on how many there are: the controller manager gives up silent nodes one
 // after the other, and no more of them when at least 55 % and more than two of all nodes
 // are silent (--unhealthy-zone-threshold; no label divides the nodes into zones).
-var _ = Describe("A load balancer that is out for long", Component(clusters.Envoy), SpecPriority(4), func() {
+var _ = Describe("A load balancer that is out for long", Component(clusters.Envoy), func() {
 	It("lets a healthy control plane evict healthy pods from two workers", Topology(topology), Core, Claims("LB-03"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		victim, other := workers(d)
