@@ -188,7 +188,7 @@ func (d *Drill) judge(spec types.SpecReport, afterwards error) {
 	case d.inconclusive != "":
 		e.Verdict, e.Reason = record.Inconclusive, d.inconclusive
 	case spec.Failed():
-		e.Verdict, e.Reason = record.Broken, spec.FailureMessage()
+		e.Verdict, e.Reason = record.Broken, reasonOf(spec.FailureMessage())
 	case afterwards != nil:
 		e.Verdict, e.Reason = record.Broken, afterwards.Error()
 	case e.Drift != "":
