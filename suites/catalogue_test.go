@@ -45,11 +45,12 @@ func TestEveryClaimHasASpecOrAReason(t *testing.T) {
 	}
 }
 
-// A layout of Kubernetes that make chaos comes back to would be booted again.
+// A layout of Kubernetes that make chaos or the matrix comes back to would be booted again.
 func TestSpecsOfOneLayoutRunTogether(t *testing.T) {
 	last, left := "", map[string]bool{}
 	for _, spec := range PreviewSpecs("Faultline").SpecReports {
-		if labels := spec.Labels(); !slices.Contains(labels, "tier:core") || slices.Contains(labels, "sabotage") {
+		labels := spec.Labels()
+		if !slices.Contains(labels, "tier:core") && !slices.Contains(labels, "matrix") || slices.Contains(labels, "sabotage") {
 			continue
 		}
 		layout := layoutOf(spec)

@@ -47,19 +47,24 @@ func columns() []column {
 // Every host and every pair of hosts of every layout is lost once. What that costs is told
 // beforehand by counting majorities and placements (clusters.Topology.Predict); an
 // experiment that disagrees is a finding.
-var _ = Describe("The loss of", Nightly, Label("matrix"), Label("component:host"), func() {
+func init() {
 	for _, c := range columns() {
-		for _, lost := range losses(c.topology) {
-			claims := c.one
-			if len(lost) > 1 {
-				claims = c.two
-			}
-			It(cellName(c.topology, lost), Topology(c.topology.Name), Claims(claims...), func(ctx SpecContext) {
-				loseHosts(On(ctx, c.topology.Name), lost)
-			})
-		}
+		Describe("The loss of", Topology(c.topology.Name), Nightly, Label("matrix"), Label("component:host"), c.cells)
 	}
-})
+}
+
+// cells are the losses of a layout, a spec each.
+func (c column) cells() {
+	for _, lost := range losses(c.topology) {
+		claims := c.one
+		if len(lost) > 1 {
+			claims = c.two
+		}
+		It(cellName(c.topology, lost), Claims(claims...), func(ctx SpecContext) {
+			loseHosts(On(ctx, c.topology.Name), lost)
+		})
+	}
+}
 
 // losses are every host of a layout, and every pair of them where a third is left.
 func losses(t clusters.Topology) [][]string {
