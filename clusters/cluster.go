@@ -64,6 +64,8 @@ type Node struct {
 	// Components is what the topology places here; nil on a control-plane node means
 	// what kubeadm runs there.
 	Components []Component
+	// Reserved keeps ordinary pods away from a control-plane node, by kubeadm's taint.
+	Reserved bool
 	// Disk holds the data of the node's etcd; nil: a volume of the node's own. It stays
 	// with DiskHost when the node migrates, as storage on a network does.
 	Disk     *Disk
@@ -194,12 +196,12 @@ func (c *Cluster) With(role Role) []*Node {
 	return slices.DeleteFunc(slices.Clone(c.Nodes), func(n *Node) bool { return n.Role != role })
 }
 
-// WorkloadNodes lists the nodes that run ordinary pods.
+// WorkloadNodes lists the nodes that run ordinary pods: the workers, or masters where there are none.
 func (c *Cluster) WorkloadNodes() []*Node {
 	if workers := c.With(Worker); len(workers) > 0 {
 		return workers
 	}
-	return c.With(ControlPlane)
+	return slices.DeleteFunc(c.With(ControlPlane), func(n *Node) bool { return n.Reserved })
 }
 
 // RESTConfig is the administrator's client configuration for one endpoint.

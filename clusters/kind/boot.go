@@ -219,7 +219,8 @@ func (b *boot) discover(ctx context.Context) error {
 func (b *boot) node(m placement, address string) *clusters.Node {
 	n := &clusters.Node{
 		Name: m.node, Host: m.host.Name, Role: m.Role, Address: address, Components: b.Topology.Components(m.Member),
-		Power: powerOf(b.Engine, networkName(b.Run), m.node, address, b.alias(m.Role)),
+		Reserved: m.Role == clusters.ControlPlane && !m.Workloads,
+		Power:    powerOf(b.Engine, networkName(b.Run), m.node, address, b.alias(m.Role)),
 	}
 	for _, d := range m.host.Disks {
 		if d.Name == m.Disk {

@@ -84,9 +84,10 @@ func writeEvidence(path string, content []byte) error {
 func (d *Drill) evidenceSources() []evidenceSource {
 	sources := []evidenceSource{
 		{"etcd-members.txt", d.memberTable},
-		{"leases.txt", d.leaseTable},
 		{"faults.jsonl", d.faultLines},
-		{"samples.jsonl", d.samples},
+	}
+	if d.probes != nil { // a cluster that was not furnished is not watched
+		sources = append(sources, evidenceSource{"leases.txt", d.leaseTable}, evidenceSource{"samples.jsonl", d.samples})
 	}
 	for _, n := range d.Nodes {
 		for _, i := range instancesOn(n) {

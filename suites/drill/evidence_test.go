@@ -12,6 +12,7 @@ import (
 
 	"faultline/clusters"
 	"faultline/fault"
+	"faultline/suites/probe"
 )
 
 func TestEvidenceHasNoSecrets(t *testing.T) {
@@ -44,6 +45,18 @@ func TestEvidenceHasWhatTheLoadBalancerSays(t *testing.T) {
 		has := slices.ContainsFunc(sources, func(s evidenceSource) bool { return s.name == "balancer/envoy.log" })
 		if has != want {
 			t.Errorf("it has: %t, want %t", has, want)
+		}
+	}
+}
+
+func TestEvidenceOfAClusterThatWasNotFurnished(t *testing.T) {
+	for watched, probes := range map[bool]*probe.Set{true: {}, false: nil} {
+		sources := (&Drill{Cluster: &clusters.Cluster{}, probes: probes}).evidenceSources()
+		for _, name := range []string{"leases.txt", "samples.jsonl"} {
+			has := slices.ContainsFunc(sources, func(s evidenceSource) bool { return s.name == name })
+			if has != watched {
+				t.Errorf("with probes %t: %s is asked for: %t", watched, name, has)
+			}
 		}
 	}
 }
