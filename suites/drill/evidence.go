@@ -31,9 +31,9 @@ type evidenceSource struct {
 }
 
 // saveEvidence keeps what explains a verdict that does not pass: of every node the logs of its
-// components, its journal, its containers and what its API server was asked to change; the
-// member and lease tables, every sample, and what the faults came to. It returns the files'
-// paths relative to the record. What cannot be had is told in its file: evidence is never a
+// components, its journal, its containers, what its API server was asked to change and what that
+// knows of pods and events; the member and lease tables, every sample, and what the faults came to.
+// It returns the files' paths relative to the record. What cannot be had is told in its file: evidence is never a
 // reason to fail.
 func (d *Drill) saveEvidence(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -96,18 +96,14 @@ func (d *Drill) evidenceSources() []evidenceSource {
 				func(ctx context.Context) ([]byte, error) { return i.Log(ctx, evidenceLines) },
 			})
 		}
-		sources = append(sources, evidenceSource{n.Name + "/journal.log", func(ctx context.Context) ([]byte, error) {
-			return n.Exec(ctx, "journalctl", "--no-pager", "--output=short-precise", "-n", strconv.Itoa(2*evidenceLines))
-		}})
+		sources = append(sources, said(n, "journal.log", "journalctl", "--no-pager", "--output=short-precise", "-n", strconv.Itoa(2*evidenceLines)))
 		if len(n.Instances(clusters.APIServer)) > 0 {
-			sources = append(sources, evidenceSource{n.Name + "/audit.jsonl", func(ctx context.Context) ([]byte, error) {
-				return n.Exec(ctx, "tail", "-n", strconv.Itoa(evidenceLines), clusters.AuditLog)
-			}})
+			sources = append(sources, said(n, "audit.jsonl", "tail", "-n", strconv.Itoa(evidenceLines), clusters.AuditLog),
+				said(n, "pods.txt", kubectl("get", "pods", "--all-namespaces", "--output=wide")...),
+				said(n, "events.txt", kubectl("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp")...))
 		}
 		if n.Role.Kubernetes() {
-			sources = append(sources, evidenceSource{n.Name + "/containers.txt", func(ctx context.Context) ([]byte, error) {
-				return n.Exec(ctx, "crictl", "ps", "-a")
-			}})
+			sources = append(sources, said(n, "containers.txt", "crictl", "ps", "-a"))
 		}
 	}
 	if f := d.Forwarder; f != nil {
@@ -117,6 +113,17 @@ func (d *Drill) evidenceSources() []evidenceSource {
 		}})
 	}
 	return sources
+}
+
+// said is what a command says on a node.
+func said(n *clusters.Node, file string, argv ...string) evidenceSource {
+	return evidenceSource{n.Name + "/" + file, func(ctx context.Context) ([]byte, error) { return n.Exec(ctx, argv...) }}
+}
+
+// kubectl is a command for a master that asks its own API server, and nobody else.
+func kubectl(args ...string) []string {
+	return append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--server=https://127.0.0.1:6443",
+		"--tls-server-name=" + clusters.ServerName, "--request-timeout=10s"}, args...)
 }
 
 // instancesOn lists everything on a node that has a log.

@@ -49,6 +49,19 @@ func TestEvidenceHasWhatTheLoadBalancerSays(t *testing.T) {
 	}
 }
 
+func TestEvidenceHasWhatEachAPIServerKnows(t *testing.T) {
+	cluster := &clusters.Cluster{Nodes: []*clusters.Node{{Name: "master", Role: clusters.ControlPlane}, {Name: "worker", Role: clusters.Worker}}}
+	var names []string
+	for _, s := range (&Drill{Cluster: cluster}).evidenceSources() {
+		names = append(names, s.name)
+	}
+	for name, want := range map[string]bool{"master/pods.txt": true, "master/events.txt": true, "worker/pods.txt": false, "worker/journal.log": true} {
+		if slices.Contains(names, name) != want {
+			t.Errorf("%s: want %t, it has %v", name, want, names)
+		}
+	}
+}
+
 func TestEvidenceOfAClusterThatWasNotFurnished(t *testing.T) {
 	for watched, probes := range map[bool]*probe.Set{true: {}, false: nil} {
 		sources := (&Drill{Cluster: &clusters.Cluster{}, probes: probes}).evidenceSources()
