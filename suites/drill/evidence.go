@@ -33,8 +33,8 @@ type evidenceSource struct {
 // saveEvidence keeps what explains a verdict that does not pass: of every node the logs of its
 // components, its journal, its containers, what its API server was asked to change and what that
 // knows of pods and events; the member and lease tables, every sample, and what the faults came to.
-// It returns the files' paths relative to the record. What cannot be had is told in its file: evidence is never a
-// reason to fail.
+// It returns the files' paths relative to the record. What cannot be had is told in its file:
+// evidence is never a reason to fail.
 func (d *Drill) saveEvidence(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
