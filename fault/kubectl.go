@@ -23,6 +23,12 @@ again() {
 }
 `
 
+// Kubectl is a command for a node that has an API server: kubectl that asks that server alone, and
+// leaves nothing on the node.
+func Kubectl(args ...string) []string {
+	return append([]string{"sh", "-c", kubectl + `api "$@"`, "sh"}, args...)
+}
+
 // administrator is a node from which the API can be used: it has an API server and the
 // administrator's kubeconfig.
 func administrator(c *clusters.Cluster) *clusters.Node {

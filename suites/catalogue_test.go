@@ -53,7 +53,7 @@ func TestSpecsOfOneLayoutRunTogether(t *testing.T) {
 		if !slices.Contains(labels, "tier:core") && !slices.Contains(labels, "matrix") || slices.Contains(labels, "sabotage") {
 			continue
 		}
-		layout := layoutOf(spec)
+		layout := strings.Join(valuesOf(spec, "topology:"), " ")
 		if strings.HasPrefix(layout, "bare-etcd") || layout == last {
 			continue
 		}
@@ -67,23 +67,23 @@ func TestSpecsOfOneLayoutRunTogether(t *testing.T) {
 	}
 }
 
-func layoutOf(spec types.SpecReport) string {
+// valuesOf finds the values that a spec's labels give a key.
+func valuesOf(spec types.SpecReport, key string) []string {
+	var values []string
 	for _, label := range spec.Labels() {
-		if layout, ok := strings.CutPrefix(label, "topology:"); ok {
-			return layout
+		if value, ok := strings.CutPrefix(label, key); ok {
+			values = append(values, value)
 		}
 	}
-	return ""
+	return values
 }
 
 // Every group of claims has a mutation of the system that turns one of its experiments red.
 func TestEveryGroupHasAMutation(t *testing.T) {
 	mutated := map[string]bool{}
 	for _, spec := range PreviewSpecs("Faultline").SpecReports {
-		for _, label := range spec.Labels() {
-			if group, ok := strings.CutPrefix(label, sabotage.MutationLabel); ok {
-				mutated[group] = true
-			}
+		for _, group := range valuesOf(spec, sabotage.MutationLabel) {
+			mutated[group] = true
 		}
 	}
 	for _, c := range claims.All() {

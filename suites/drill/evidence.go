@@ -99,8 +99,8 @@ func (d *Drill) evidenceSources() []evidenceSource {
 		sources = append(sources, said(n, "journal.log", "journalctl", "--no-pager", "--output=short-precise", "-n", strconv.Itoa(2*evidenceLines)))
 		if len(n.Instances(clusters.APIServer)) > 0 {
 			sources = append(sources, said(n, "audit.jsonl", "tail", "-n", strconv.Itoa(evidenceLines), clusters.AuditLog),
-				said(n, "pods.txt", kubectl("get", "pods", "--all-namespaces", "--output=wide")...),
-				said(n, "events.txt", kubectl("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp")...))
+				said(n, "pods.txt", fault.Kubectl("get", "pods", "--all-namespaces", "--output=wide")...),
+				said(n, "events.txt", fault.Kubectl("get", "events", "--all-namespaces", "--sort-by=.lastTimestamp")...))
 		}
 		if n.Role.Kubernetes() {
 			sources = append(sources, said(n, "containers.txt", "crictl", "ps", "-a"))
@@ -118,12 +118,6 @@ func (d *Drill) evidenceSources() []evidenceSource {
 // said is what a command says on a node.
 func said(n *clusters.Node, file string, argv ...string) evidenceSource {
 	return evidenceSource{n.Name + "/" + file, func(ctx context.Context) ([]byte, error) { return n.Exec(ctx, argv...) }}
-}
-
-// kubectl is a command for a master that asks its own API server, and nobody else.
-func kubectl(args ...string) []string {
-	return append([]string{"kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--server=https://127.0.0.1:6443",
-		"--tls-server-name=" + clusters.ServerName, "--request-timeout=10s"}, args...)
 }
 
 // instancesOn lists everything on a node that has a log.

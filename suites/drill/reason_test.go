@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
+
+	"faultline/reports/record"
 )
 
 func TestReasonIsTheErrorsText(t *testing.T) {
@@ -15,5 +18,14 @@ func TestReasonIsTheErrorsText(t *testing.T) {
 	}
 	if got, want := reasonOf("expected that the API answers, but: refused"), "expected that the API answers, but: refused"; got != want {
 		t.Errorf("of our own: got %q, want %q", got, want)
+	}
+}
+
+func TestJudgeKeepsTheReason(t *testing.T) {
+	d, _ := seen(t, 0, 0, 0)
+	failure := gomega.Succeed().FailureMessage(errors.New("it was a and is b"))
+	d.judge(types.SpecReport{State: types.SpecStateFailed, Failure: types.Failure{Message: failure}}, nil)
+	if e := d.experiment; e.Verdict != record.Broken || e.Reason != "it was a and is b" {
+		t.Errorf("the record says %s: %q", e.Verdict, e.Reason)
 	}
 }
