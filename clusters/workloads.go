@@ -37,6 +37,14 @@ const (
 	ByNode = "by-node"
 )
 
+// AppLabels are those of an app's pods.
+func AppLabels(app string) map[string]string { return map[string]string{AppLabel: app} }
+
+// OfApp selects an app's pods.
+func OfApp(app string) metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: AppLabel + "=" + app}
+}
+
 // tenants checks what runs on a cluster beyond what every cluster has.
 type tenants struct {
 	*Cluster

@@ -4,13 +4,14 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 	"time"
+
+	"k8s.io/client-go/util/cert"
 
 	"faultline/clusters"
 )
@@ -154,11 +155,11 @@ func readCertificate(ctx context.Context, n *clusters.Node, file string) (*x509.
 
 // parseCertificate is the first certificate in PEM.
 func parseCertificate(text []byte) (*x509.Certificate, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("there is none")
+	all, err := cert.ParseCertsPEM(text)
+	if err != nil {
+		return nil, err
 	}
-	return x509.ParseCertificate(block.Bytes)
+	return all[0], nil
 }
 
 // replacing is the filter that puts another certificate into the file.

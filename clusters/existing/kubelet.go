@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/exec"
 )
 
@@ -37,14 +37,11 @@ const servingCertificate = `cd /var/lib/kubelet/pki && { cat kubelet-server-curr
 
 // leaf is the certificate's first part.
 func (k kubelet) leaf() (*x509.Certificate, error) {
-	block, _ := pem.Decode(k.Certificate)
-	if block == nil {
-		return nil, fmt.Errorf("the kubelet at %s has no certificate", k.Address)
-	}
-	leaf, err := x509.ParseCertificate(block.Bytes)
+	chain, err := cert.ParseCertsPEM(k.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("the certificate of the kubelet at %s: %w", k.Address, err)
 	}
+	leaf := chain[0]
 	if len(leaf.DNSNames) == 0 {
 		return nil, fmt.Errorf("the certificate of the kubelet at %s has no name", k.Address)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // ofApplication are the pods of what the layout runs, whose image is in the cluster's registry.
-var ofApplication = metav1.ListOptions{LabelSelector: clusters.AppLabel + "=" + clusters.AppLabel}
+var ofApplication = clusters.OfApp(clusters.AppLabel)
 
 // fromRegistry is the image that the layout's application has from the registry.
 func fromRegistry(ctx context.Context, d *Drill) string {

@@ -220,7 +220,7 @@ func startPod(ctx context.Context, c kubernetes.Interface) error {
 }
 
 func stopPods(ctx context.Context, c kubernetes.Interface) error {
-	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=" + Deployment})
+	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, OfDeployment)
 }
 
 func createService(ctx context.Context, c kubernetes.Interface) error {

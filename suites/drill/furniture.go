@@ -51,7 +51,7 @@ func createNamespace(ctx context.Context, c kubernetes.Interface) error {
 
 func (b *Bench) createDeployment(ctx context.Context, c kubernetes.Interface) error {
 	one := int32(1)
-	labels := map[string]string{"app": Deployment}
+	labels := clusters.AppLabels(Deployment)
 	_, err := c.AppsV1().Deployments(Namespace).Create(ctx, &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: Deployment},
 		Spec: appsv1.DeploymentSpec{
@@ -78,7 +78,7 @@ func ScaleTo(replicas int) Request {
 }
 
 // OfDeployment selects the replicas of the drills' deployment.
-var OfDeployment = metav1.ListOptions{LabelSelector: "app=" + Deployment}
+var OfDeployment = clusters.OfApp(Deployment)
 
 // ReplicasReady fails unless the drills' deployment has so many replicas, all ready. Those
 // that are being deleted count no more.
@@ -110,7 +110,7 @@ func ReplicasExist(replicas int) Request {
 
 func createReplicationController(ctx context.Context, c kubernetes.Interface) error {
 	none := int32(0)
-	labels := map[string]string{"app": Deployment + "-rc"}
+	labels := clusters.AppLabels(Deployment + "-rc")
 	_, err := c.CoreV1().ReplicationControllers(Namespace).Create(ctx, &corev1.ReplicationController{
 		ObjectMeta: metav1.ObjectMeta{Name: Deployment},
 		Spec: corev1.ReplicationControllerSpec{
@@ -138,5 +138,5 @@ func (d *Drill) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return client.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: "app!=" + Deployment})
+	return client.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{LabelSelector: clusters.AppLabel + "!=" + Deployment})
 }

@@ -91,7 +91,7 @@ func readsPolicies(manifest string) bool {
 // policies keep everybody out of every pod of the namespace, and let friends in to the server.
 func policies() []*networkingv1.NetworkPolicy {
 	inbound := []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
-	friends := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: calledApp(friend)}}
+	friends := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: clusters.AppLabels(friend)}}
 	return []*networkingv1.NetworkPolicy{
 		{
 			ObjectMeta: metav1.ObjectMeta{Name: "attempt-nobody"},
@@ -100,7 +100,7 @@ func policies() []*networkingv1.NetworkPolicy {
 		{
 			ObjectMeta: metav1.ObjectMeta{Name: "attempt-friends"},
 			Spec: networkingv1.NetworkPolicySpec{
-				PodSelector: metav1.LabelSelector{MatchLabels: calledApp(asked)},
+				PodSelector: metav1.LabelSelector{MatchLabels: clusters.AppLabels(asked)},
 				PolicyTypes: inbound,
 				Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{friends}}},
 			},

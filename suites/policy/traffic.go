@@ -59,11 +59,9 @@ func startTraffic(ctx context.Context, d *Drill) *traffic {
 	return t
 }
 
-func calledApp(name string) map[string]string { return map[string]string{clusters.AppLabel: name} }
-
 func servingPod(n *clusters.Node, name, app string) *corev1.Pod {
 	pod := WorkloadPod(n, name, "serve")
-	pod.Labels = calledApp(app)
+	pod.Labels = clusters.AppLabels(app)
 	return pod
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"faultline/clusters"
 	"faultline/reports/record"
 )
 
@@ -185,7 +186,7 @@ func TestWorkloadManifests(t *testing.T) {
 		t.Errorf("pod %+v", ds)
 	}
 	web := webDeployment(WorkloadOptions{Image: "img:1"})
-	if *web.Spec.Replicas != 2 || web.Spec.Template.Labels[appLabel] != webService().Spec.Selector[appLabel] {
+	if *web.Spec.Replicas != 2 || web.Spec.Template.Labels[clusters.AppLabel] != webService().Spec.Selector[clusters.AppLabel] {
 		t.Errorf("web %+v", web.Spec)
 	}
 }

@@ -145,13 +145,12 @@ func ignoreExisting(err error) error {
 
 // WebPods selects the pods of the web service.
 func WebPods(client kubernetes.Interface) (corev1client.PodInterface, metav1.ListOptions) {
-	return client.CoreV1().Pods(workloadNamespace), metav1.ListOptions{LabelSelector: appLabel + "=" + webName}
+	return client.CoreV1().Pods(workloadNamespace), clusters.OfApp(webName)
 }
 
 const (
 	webName  = "web"
 	nodeName = "node"
-	appLabel = "app"
 )
 
 func webService() *corev1.Service {
@@ -159,14 +158,14 @@ func webService() *corev1.Service {
 		ObjectMeta: metav1.ObjectMeta{Name: webName},
 		Spec: corev1.ServiceSpec{
 			Type:     corev1.ServiceTypeNodePort,
-			Selector: map[string]string{appLabel: webName},
+			Selector: clusters.AppLabels(webName),
 			Ports:    []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(workloadPort)}},
 		},
 	}
 }
 
 func webDeployment(opts WorkloadOptions) *appsv1.Deployment {
-	labels := map[string]string{appLabel: webName}
+	labels := clusters.AppLabels(webName)
 	replicas := int32(2)
 	pod := podSpec(opts.Image, "serve")
 	// One node's loss leaves a replica, where there is a second node.
@@ -185,7 +184,7 @@ func webDeployment(opts WorkloadOptions) *appsv1.Deployment {
 }
 
 func nodeDaemonSet(opts WorkloadOptions, clusterIP string) *appsv1.DaemonSet {
-	labels := map[string]string{appLabel: nodeName}
+	labels := clusters.AppLabels(nodeName)
 	pod := podSpec(opts.Image, "serve",
 		"-interval", opts.Interval.String(), "-timeout", opts.Timeout.String(),
 		"-target", targetAPI+"=https://kubernetes.default.svc/version",

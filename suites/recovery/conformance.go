@@ -61,14 +61,14 @@ func conforms(d *Drill) {
 }
 
 func sampleRuns(ctx context.Context, c kubernetes.Interface) error {
-	return errors.Join(PodsReady(Namespace, selected(sample), sampleReplicas)(ctx, c), PodsReady(Namespace, selected(sampleClient), 1)(ctx, c))
+	return errors.Join(PodsReady(Namespace, clusters.OfApp(sample), sampleReplicas)(ctx, c), PodsReady(Namespace, clusters.OfApp(sampleClient), 1)(ctx, c))
 }
 
 // sampleIsGone fails while there is a pod of the sample: those of the deployment are deleted by the
 // garbage collector.
 func sampleIsGone(ctx context.Context, c kubernetes.Interface) error {
 	for _, app := range []string{sample, sampleClient} {
-		list, err := c.CoreV1().Pods(Namespace).List(ctx, selected(app))
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(app))
 		if err != nil {
 			return err
 		}
@@ -77,10 +77,6 @@ func sampleIsGone(ctx context.Context, c kubernetes.Interface) error {
 		}
 	}
 	return nil
-}
-
-func selected(app string) metav1.ListOptions {
-	return metav1.ListOptions{LabelSelector: clusters.AppLabel + "=" + app}
 }
 
 // sampleTargets are what the client in the sample's pod asks for, with its own identity.

@@ -44,7 +44,7 @@ func createSample(ctx context.Context, c kubernetes.Interface) error {
 	_, errService := c.CoreV1().Services(Namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: meta,
 		Spec: corev1.ServiceSpec{
-			Selector: labelled(sample),
+			Selector: clusters.AppLabels(sample),
 			Ports:    []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(samplePort)}},
 		},
 	}, now)
@@ -53,17 +53,15 @@ func createSample(ctx context.Context, c kubernetes.Interface) error {
 	return errors.Join(errAccount, errRole, errBinding, errConfig, errSecret, errService, errDeployment, errPod)
 }
 
-func labelled(app string) map[string]string { return map[string]string{clusters.AppLabel: app} }
-
 func sampleDeployment() *appsv1.Deployment {
 	replicas := int32(sampleReplicas)
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: sample},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas,
-			Selector: &metav1.LabelSelector{MatchLabels: labelled(sample)},
+			Selector: &metav1.LabelSelector{MatchLabels: clusters.AppLabels(sample)},
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labelled(sample)},
+				ObjectMeta: metav1.ObjectMeta{Labels: clusters.AppLabels(sample)},
 				Spec:       corev1.PodSpec{Containers: []corev1.Container{WorkloadContainer(string(clusters.Application), "serve")}},
 			},
 		},
@@ -79,7 +77,7 @@ func clientPod() *corev1.Pod {
 	}
 	counter := WorkloadContainer("counter", "heartbeat", "-file", "/scratch/beat")
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: sampleClient, Labels: labelled(sampleClient)},
+		ObjectMeta: metav1.ObjectMeta{Name: sampleClient, Labels: clusters.AppLabels(sampleClient)},
 		Spec: corev1.PodSpec{ServiceAccountName: sample, Volumes: []corev1.Volume{
 			{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: sample}}}},
 			{Name: "secret", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: sample}}},

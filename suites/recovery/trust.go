@@ -3,8 +3,6 @@ package recovery
 import (
 	"context"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
 
 	. "faultline/suites/drill"
 )
@@ -76,15 +75,11 @@ func vouchesFor(proxies ...*rest.Config) Request {
 
 // signedBy fails unless one of the authorities has signed a certificate.
 func signedBy(authorities *x509.CertPool, certificate []byte) error {
-	block, _ := pem.Decode(certificate)
-	if block == nil {
-		return errors.New("there is no certificate")
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
+	chain, err := cert.ParseCertsPEM(certificate)
 	if err != nil {
 		return err
 	}
-	_, err = parsed.Verify(x509.VerifyOptions{Roots: authorities, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	_, err = chain[0].Verify(x509.VerifyOptions{Roots: authorities, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err
 }
 

@@ -73,7 +73,7 @@ var _ = Describe("A database beside the cluster", Topology("external-database"),
 
 var (
 	outside  = clusters.ExternalDatabase.Namespace()
-	ofClient = metav1.ListOptions{LabelSelector: clusters.AppLabel + "=client"}
+	ofClient = clusters.OfApp("client")
 )
 
 // client is the pod that uses the database.

@@ -7,7 +7,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
@@ -40,7 +39,7 @@ var _ = Describe("A database of three on volumes of their nodes", Nightly, Label
 	)
 })
 
-var members = metav1.ListOptions{LabelSelector: clusters.AppLabel + "=" + clusters.DatabaseApp}
+var members = clusters.OfApp(clusters.DatabaseApp)
 
 // membersReady fails unless so many members are ready.
 func membersReady(want int) Request {

@@ -16,7 +16,7 @@ import (
 
 func pod(name, node string, change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: drill.Namespace, UID: types.UID(name), Labels: map[string]string{"app": drill.Deployment}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: drill.Namespace, UID: types.UID(name), Labels: clusters.AppLabels(drill.Deployment)},
 		Spec:       corev1.PodSpec{NodeName: node},
 		Status: corev1.PodStatus{
 			Phase:             corev1.PodRunning,
@@ -56,10 +56,10 @@ func TestConditions(t *testing.T) {
 		p.DeletionTimestamp, p.Finalizers = &now, []string{"test/kept"}
 	}
 	restarted := func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }
-	web := func(p *corev1.Pod) { p.Namespace, p.Labels = "faultline-workload", map[string]string{"app": "web"} }
+	web := func(p *corev1.Pod) { p.Namespace, p.Labels = "faultline-workload", clusters.AppLabels("web") }
 	of := func(app string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
-			p.Namespace, p.Labels = clusters.SpreadReplicas.Namespace(), map[string]string{clusters.AppLabel: app}
+			p.Namespace, p.Labels = clusters.SpreadReplicas.Namespace(), clusters.AppLabels(app)
 		}
 	}
 	tests := []struct {

@@ -64,7 +64,7 @@ func crowdedHost(ctx context.Context, d *Drill) string {
 	GinkgoHelper()
 	client, err := d.Client(d.Front())
 	Expect(err).NotTo(HaveOccurred())
-	list, err := client.CoreV1().Pods(clusters.SpreadReplicas.Namespace()).List(ctx, of(clusters.ByNode))
+	list, err := client.CoreV1().Pods(clusters.SpreadReplicas.Namespace()).List(ctx, clusters.OfApp(clusters.ByNode))
 	Expect(err).NotTo(HaveOccurred())
 	seen := map[string]bool{}
 	for _, p := range list.Items {
@@ -78,10 +78,6 @@ func crowdedHost(ctx context.Context, d *Drill) string {
 	return ""
 }
 
-func of(app string) metav1.ListOptions {
-	return metav1.ListOptions{LabelSelector: clusters.AppLabel + "=" + app}
-}
-
 func hostOf(d *Drill, node string) string {
 	n, err := d.Node(node)
 	if err != nil {
@@ -92,16 +88,18 @@ func hostOf(d *Drill, node string) string {
 
 // readyOf fails unless so many replicas of one kind are ready.
 func readyOf(app string, want int) Request {
-	return PodsReady(clusters.SpreadReplicas.Namespace(), of(app), want)
+	return PodsReady(clusters.SpreadReplicas.Namespace(), clusters.OfApp(app), want)
 }
 
 // waits fails unless a replica of a kind has no node.
-func waits(app string) Request { return SomePodWaits(clusters.SpreadReplicas.Namespace(), of(app)) }
+func waits(app string) Request {
+	return SomePodWaits(clusters.SpreadReplicas.Namespace(), clusters.OfApp(app))
+}
 
 // createPreferred makes three replicas, with the drills' container.
 func createPreferred(ctx context.Context, c kubernetes.Interface) error {
 	three := int32(3)
-	labels := map[string]string{"app": preferred}
+	labels := clusters.AppLabels(preferred)
 	template, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
 	if err != nil {
 		return err
@@ -122,7 +120,7 @@ func createPreferred(ctx context.Context, c kubernetes.Interface) error {
 }
 
 func restartPreferred(ctx context.Context, c kubernetes.Interface) error {
-	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=" + preferred})
+	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, clusters.OfApp(preferred))
 }
 
 func deletePreferred(ctx context.Context, c kubernetes.Interface) error {
@@ -133,7 +131,7 @@ func deletePreferred(ctx context.Context, c kubernetes.Interface) error {
 // onHosts fails unless three ready replicas are on so many hosts.
 func onHosts(d *Drill, want int) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + preferred})
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(preferred))
 		if err != nil {
 			return err
 		}

@@ -133,8 +133,6 @@ func thirdOf(ctx context.Context, d *Drill, n *clusters.Node) resource.Quantity 
 	return *resource.NewMilliQuantity(node.Status.Allocatable.Cpu().MilliValue()*26/100, resource.DecimalSI)
 }
 
-func ofKind(kind string) metav1.ListOptions { return metav1.ListOptions{LabelSelector: "app=" + kind} }
-
 // createKind makes two replicas that ask for so much CPU, with the drills' container.
 func createKind(kind, priority string, size resource.Quantity) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
@@ -142,7 +140,7 @@ func createKind(kind, priority string, size resource.Quantity) Request {
 		if err != nil {
 			return err
 		}
-		two, grace, labels := int32(2), int64(1), map[string]string{"app": kind}
+		two, grace, labels := int32(2), int64(1), clusters.AppLabels(kind)
 		pod := template.Spec.Template.DeepCopy()
 		pod.Labels = labels
 		pod.Spec.PriorityClassName, pod.Spec.TerminationGracePeriodSeconds = priority, &grace
@@ -169,7 +167,7 @@ func guard(ctx context.Context, c kubernetes.Interface) error {
 	_, err := c.PolicyV1().PodDisruptionBudgets(Namespace).Create(ctx, &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Name: guarded},
 		Spec: policyv1.PodDisruptionBudgetSpec{
-			MaxUnavailable: &none, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": guarded}},
+			MaxUnavailable: &none, Selector: &metav1.LabelSelector{MatchLabels: clusters.AppLabels(guarded)},
 		},
 	}, metav1.CreateOptions{})
 	return err
@@ -197,7 +195,7 @@ func deleteKinds(ctx context.Context, c kubernetes.Interface) error {
 // evictOne asks for the eviction of a ready replica, as a drain does.
 func evictOne(kind string) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
-		list, err := c.CoreV1().Pods(Namespace).List(ctx, ofKind(kind))
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(kind))
 		if err != nil {
 			return err
 		}
@@ -214,7 +212,7 @@ func evictOne(kind string) Request {
 func onEachWorker(d *Drill, kinds []string) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		for _, kind := range kinds {
-			list, err := c.CoreV1().Pods(Namespace).List(ctx, ofKind(kind))
+			list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(kind))
 			if err != nil {
 				return err
 			}
@@ -252,7 +250,7 @@ func readyAndWaiting(ctx context.Context, c kubernetes.Interface, kind string, w
 	if err != nil {
 		return err
 	}
-	list, err := c.CoreV1().Pods(Namespace).List(ctx, ofKind(kind))
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(kind))
 	if err != nil {
 		return err
 	}
