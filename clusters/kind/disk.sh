@@ -256,29 +256,32 @@ revive() {
 }
 
 # replace puts a new, empty device in the place of the device $1 of a mirror, and
-# returns when it holds everything. The filesystem stays in use.
+# returns when it holds everything. The filesystem stays in use. What follows $1 is the
+# command of an administrator who rebuilds the mirror in another way: it gets the new device.
 replace() {
+  number=$1
+  shift
   mirrored || die "$DISK is no mirror: there is nothing to rebuild a device from"
-  other=$((1 - $1))
+  other=$((1 - number))
   if failed "$other"; then die "the other device of the mirror $DISK has failed: there is nothing to rebuild from"; fi
-  new=$(image "$1").new
-  withdraw "$(device "$1").new"
+  new=$(image "$number").new
+  withdraw "$(device "$number").new"
   rm -f "$new"
   create "$new"
-  insert "$new" "$(device "$1").new"
+  insert "$new" "$(device "$number").new"
   attach "$(device "$other")/device" 6
   keep=$loop
-  attach "$(device "$1").new/device" 7
+  attach "$(device "$number").new/device" 7
   btrfs replace cancel "$(top)" >/dev/null 2>&1 || true
-  rebuild || die "the mirror $DISK is not rebuilt; if it is full, free some space and try again"
+  if [ $# -gt 0 ]; then "$@" "$loop"; else rebuild || die "the mirror $DISK is not rebuilt; if it is full, free some space and try again"; fi
   exec 6>&- 7>&-
-  mv "$new" "$(image "$1")"
-  insert "$(image "$1")" "$(device "$1")"
-  withdraw "$(device "$1").new"
+  mv "$new" "$(image "$number")"
+  insert "$(image "$number")" "$(device "$number")"
+  withdraw "$(device "$number").new"
   btrfs scrub start -B "$(top)" >/dev/null || die "the mirror $DISK is damaged: $(btrfs scrub status "$(top)")"
   btrfs device stats -z "$(top)" >/dev/null
   # Last: whatever interrupts this, the undo of a failure starts anew.
-  changed "$1"
+  changed "$number"
 }
 
 # rebuild makes the mirror consist of $keep, which it has, and $loop. A device that is

@@ -30,6 +30,8 @@ type Drill struct {
 	injections []*fault.Injection
 	// phase is the first injection of the present phase, see Then.
 	phase int
+	// repair is when somebody last began to mend something by hand, see BeginRepair.
+	repair time.Duration
 	// door is where requests and conditions go to the API.
 	door       clusters.Endpoint
 	experiment record.Experiment
@@ -229,11 +231,12 @@ func (d *Drill) Then(f fault.Fault) {
 }
 
 // BeginRepair says that somebody is about to mend by hand what is broken: it checks what was
-// promised so far, and nothing earlier is promised any more. Times are still measured from
-// the fault.
+// promised so far, and nothing earlier is promised any more. What resumes is measured from
+// now on, and a pause still from the fault.
 func (d *Drill) BeginRepair() {
 	ginkgo.GinkgoHelper()
 	d.checkPromises()
+	d.repair = d.now()
 }
 
 // Play injects, holds and undoes one step after another: a target that flaps, or a fault
@@ -317,9 +320,9 @@ func (d *Drill) landed() time.Duration {
 	return d.clock.At(d.injections[len(d.injections)-1].Instants().Landed)
 }
 
-// changed is the instant of the latest landing or undo.
+// changed is the instant of the latest landing, undo or begin of a repair.
 func (d *Drill) changed() time.Duration {
-	at := d.landed()
+	at := max(d.landed(), d.repair)
 	for _, i := range d.injections {
 		if undone := i.Instants().Undone; !undone.IsZero() {
 			at = max(at, d.clock.At(undone))

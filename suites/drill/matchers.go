@@ -92,8 +92,8 @@ func (d *Drill) tolerance(t *probe.Timeline) time.Duration {
 	return time.Duration(d.Timing.Slack * float64(t.Interval()+time.Second))
 }
 
-// Resume expects the probe to be green again, to stay so, and measures when:
-// from the undo, or from the landing of a fault that is not undone.
+// Resume expects the probe to be green again, to stay so, and measures when: from the
+// undo, from the begin of a repair, or from the landing of a fault that is not undone.
 func Resume(name probe.Name) *expectation {
 	return &expectation{verb: "resume", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
 		return lookResumed(ctx, d, e, t, d.changed())

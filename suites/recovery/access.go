@@ -42,6 +42,8 @@ var readSecrets = errand{"read secrets", "get secrets"}
 const (
 	// kubeconfigs are those of administrators, below /etc/kubernetes.
 	kubeconfigs = "*admin.conf"
+	// saveScript prints the files of the patterns in $1, below /etc/kubernetes, as an archive.
+	saveScript = `cd /etc/kubernetes && tar -c $1`
 	// reissueScript issues a kubeconfig to the administrator with the files $2 of the authority. $1
 	// is kubeadm's configuration.
 	reissueScript = `set -e

@@ -14,7 +14,7 @@ import (
 )
 
 // Document A: the backup has to be in another failure domain than what it is of (A:L99).
-var _ = Describe("The archive of a master's backup", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("The archive of a master's backup", Topology("single-master"), Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("is lost with the master where it is kept there only, and restores it from another host", Claims("DR-03", "DR-09"), func(ctx SpecContext) {
 		d := On(ctx, "single-master")
 		master, worker := d.With(clusters.ControlPlane)[0], Workers(d.Nodes)[0]
@@ -32,12 +32,12 @@ var _ = Describe("The archive of a master's backup", Topology("single-master"), 
 		Expect(d).To(KeepServing(probe.Workload))
 		_, err = master.Exec(ctx, "test", "!", "-e", ownCopy)
 		Expect(d.Told("the master's own copy is gone with it", err)).To(Succeed())
-		said, err := b.restoreFile(ctx, master, ownCopy)
+		said, err := b.useFile(ctx, restoreScript, master, ownCopy)
 		Expect(d.Told("the runbook has nothing to restore there", refused(said, err, "missing or empty"))).To(Succeed())
 		d.Hold(d.Timing.QuorumReturn().Upper)
 
 		By("restoring the copy of the worker")
-		said, err = b.restoreFile(ctx, worker, archivePath)
+		said, err = b.useFile(ctx, restoreScript, worker, archivePath)
 		Expect(d.Told("the worker itself, with another name and address, is not made the master", refused(said, err, "would not fit"))).To(Succeed())
 		b.archive, err = worker.Exec(ctx, "cat", archivePath)
 		Expect(d.Told("the worker has its copy", err)).To(Succeed())

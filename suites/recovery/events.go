@@ -19,7 +19,7 @@ import (
 
 // Document A: what keeps its state elsewhere, in an etcd of its own, say, needs a backup of its own
 // (A:L101-102). The layout that has no other etcd is the control experiment.
-var _ = Describe("A backup of the cluster's etcd", Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("A backup of the cluster's etcd", Nightly, Runbook, Component(clusters.Etcd), func() {
 	DescribeTable("brings objects back when everything is lost, and their Events", Claims("DR-07"),
 		func(ctx SpecContext, topology string, apart bool) {
 			restoreWithoutTheirEtcd(ctx, On(ctx, topology), apart)

@@ -17,7 +17,7 @@ import (
 
 // Document A: what is left when the majority is gone is not what was there; recovery ends with
 // as many masters as before (A:L26, A:L92).
-var _ = Describe("A control plane that was formed anew from one of three masters", Topology("three-host-stacked"), Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("A control plane that was formed anew from one of three masters", Topology("three-host-stacked"), Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("grows back to three, and then does without the first", Claims("DR-12"), func(ctx SpecContext) {
 		GrowBack(ctx, On(ctx, "three-host-stacked"))
 	})

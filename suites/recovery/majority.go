@@ -15,7 +15,7 @@ import (
 
 // Document A: without a majority etcd does not come back by itself; a new cluster has to be
 // formed from what is left (A:L26, A:L54, A:L98).
-var _ = Describe("When the majority of etcd is destroyed", Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("When the majority of etcd is destroyed", Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("the one member on the second of two hosts is of no use until it is made an etcd of its own", Topology("bare-etcd-2-plus-1"), Claims("ETCD-18"), func(ctx SpecContext) {
 		d := On(ctx, "bare-etcd-2-plus-1")
 		survivor := d.EtcdMembers()[2].Node

@@ -25,7 +25,7 @@ const (
 	phantom   = "phantom"
 )
 
-var _ = Describe("A control plane whose only master is lost with its disk", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("A control plane whose only master is lost with its disk", Topology("single-master"), Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("comes back from a backup, without what was written since", Claims("DR-01", "DR-02", "DR-11"), func(ctx SpecContext) {
 		RestoreTheMaster(ctx, On(ctx, "single-master"))
 	})
@@ -78,7 +78,7 @@ func restoreFrom(ctx context.Context, d *Drill, b backup, master *clusters.Node)
 	d.BeginRepair()
 	d.Forgo(b.revision, b.taken)
 	began := time.Now()
-	said, err := b.restore(ctx, master)
+	said, err := b.use(ctx, restoreScript, master)
 	Expect(d.Told("the runbook restores it", err)).To(Succeed(), said)
 	Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
 	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(began))).To(Succeed())
@@ -113,7 +113,7 @@ func (b backup) wrongs() []wrong {
 
 // refuses fails unless the runbook refuses a backup with a complaint.
 func refuses(ctx context.Context, b backup, master *clusters.Node, complaint string) error {
-	said, err := b.restore(ctx, master)
+	said, err := b.use(ctx, restoreScript, master)
 	return refused(said, err, complaint)
 }
 

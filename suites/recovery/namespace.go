@@ -20,7 +20,7 @@ import (
 
 // Document A: objects can be saved through the API too, which restores what is wanted and
 // nothing else, while a snapshot of etcd takes everything back (A:L100-101).
-var _ = Describe("A namespace that was deleted", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("A namespace that was deleted", Topology("single-master"), Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("comes back alone from an export through the API, and with everything else from a backup of etcd", Claims("DR-06"), func(ctx SpecContext) {
 		bringANamespaceBack(ctx, On(ctx, "single-master"))
 	})

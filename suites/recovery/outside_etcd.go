@@ -19,7 +19,7 @@ import (
 // Document A: beside etcd, the certificates and keys of the authorities, the API server, its
 // client of kubelets, service accounts and the front proxy have to be backed up (A:L103). Each
 // experiment ends with the control: with what was saved nobody has to join again.
-var _ = Describe("A control plane that has kept etcd and lost", Topology("single-master"), Nightly, Component(clusters.APIServer), func() {
+var _ = Describe("A control plane that has kept etcd and lost", Topology("single-master"), Nightly, Runbook, Component(clusters.APIServer), func() {
 	const topology = "single-master"
 
 	It("its authority is a stranger to every kubelet and every kubeconfig", Claims("DR-08"), func(ctx SpecContext) {
@@ -51,7 +51,8 @@ var _ = Describe("A control plane that has kept etcd and lost", Topology("single
 
 	It("the key of its service accounts accepts no token of before, and certificates go on", Claims("DR-08"), func(ctx SpecContext) {
 		d := On(ctx, topology)
-		account := serviceAccount(ctx, d)
+		master := d.With(clusters.ControlPlane)[0]
+		account, saved := serviceAccount(ctx, d), savedBefore(ctx, d, master)
 		Expect(d.BecomesTrue("the API server knows a token", d.Timing.Noticed(), answered(account, http.StatusOK))).To(Succeed())
 		d.Inject(fault.LoseSigningKey(d.Cluster).Losing(clusters.APIServer, clusters.ControllerManager))
 
@@ -60,7 +61,8 @@ var _ = Describe("A control plane that has kept etcd and lost", Topology("single
 		comesThrough(d, time.Now())
 		reaches(d)
 
-		d.Undo()
+		bringBack(ctx, d, saved, master)
+		d.Undo() // closes the fault: the key is there already
 		nobodyJoinsAgain(ctx, d, time.Now())
 		Expect(d.BecomesTrue("it knows the token again", d.Timing.Noticed(), answered(account, http.StatusOK))).To(Succeed())
 	})

@@ -37,7 +37,8 @@ func TestScriptsParse(t *testing.T) {
 	for _, script := range []string{
 		clusterAuthority.anew, frontProxy.anew, kubeletClient.anew, saveScript, loseScript, kubeletScript, serverScript,
 		copyScript, fromSnapshotScript, startCopyScript, removeCopiesScript, lastWordsScript, volumesScript,
-		backupScript, restoreScript, forceScript, forgetScript, inviteScript, joinScript,
+		backupScript, restoreScript, restoreAuthoritiesScript, forceScript, forgetScript, inviteScript, joinScript,
+		reclaimScript, replaceScript, renewScript,
 	} {
 		parse := exec.CommandContext(t.Context(), "sh", "-n")
 		parse.Stdin = strings.NewReader(script)

@@ -1,8 +1,8 @@
 package recovery
 
 import (
-	"bytes"
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -71,20 +71,16 @@ done
 cp -p "$other"/apiserver-kubelet-client.* /etc/kubernetes/pki/
 `
 
-// saveScript prints the files of the patterns in $1 as an archive, and loseScript removes them.
-const (
-	saveScript = `cd /etc/kubernetes && tar -c $1`
-	loseScript = `cd /etc/kubernetes && rm $1`
-)
+// loseScript removes the files of the patterns in $1.
+const loseScript = `cd /etc/kubernetes && rm $1`
 
 // remake loses the piece and makes it anew while who reads it is stopped, as somebody does who
-// has etcd and no other backup. What it returns puts the saved piece back: without that the
-// cluster is not used again.
+// has etcd and no other backup. What it returns puts the piece back from a backup: without that
+// the cluster is not used again.
 func (p piece) remake(ctx context.Context, d *Drill) (putBack func()) {
 	GinkgoHelper()
 	master := d.With(clusters.ControlPlane)[0]
-	saved, err := master.Exec(ctx, "sh", "-c", saveScript, "sh", p.files)
-	Expect(err).NotTo(HaveOccurred())
+	saved := savedBefore(ctx, d, master)
 	whole := false
 	d.Afterwards(func(context.Context, kubernetes.Interface) error {
 		if !whole {
@@ -92,31 +88,40 @@ func (p piece) remake(ctx context.Context, d *Drill) (putBack func()) {
 		}
 		return nil
 	})
-	p.whileStopped(d, p.name+" is lost and made anew", func() error {
-		if _, err := master.Exec(ctx, "sh", "-c", loseScript, "sh", p.files); err != nil {
-			return err
-		}
-		_, err := master.Exec(ctx, "sh", "-c", p.anew, "sh", clusters.KubeadmConfig)
-		return err
-	})
-	return func() {
-		GinkgoHelper()
-		p.whileStopped(d, p.name+" is put back as it was saved", func() error {
-			_, err := master.ExecInput(ctx, bytes.NewReader(saved), "tar", "-x", "-C", "/etc/kubernetes")
-			return err
-		})
-		whole = true
-	}
-}
-
-// whileStopped does something while nobody runs who reads the piece.
-func (p piece) whileStopped(d *Drill, what string, do func() error) {
-	GinkgoHelper()
 	var readers clusters.Instances
 	for _, c := range p.readers {
 		readers = append(readers, d.Instances(c)...)
 	}
 	d.Then(fault.Stop(readers...).Losing(p.readers...))
-	Expect(d.Told(what, do())).To(Succeed())
+	_, err := master.Exec(ctx, "sh", "-c", loseScript, "sh", p.files)
+	if err == nil {
+		_, err = master.Exec(ctx, "sh", "-c", p.anew, "sh", clusters.KubeadmConfig)
+	}
+	Expect(d.Told(p.name+" is lost and made anew", err)).To(Succeed())
 	d.Undo()
+	return func() {
+		GinkgoHelper()
+		bringBack(ctx, d, saved, master)
+		whole = true
+	}
+}
+
+// savedBefore is a backup of a master that has lost nothing, so that the runbook has nothing to put back.
+func savedBefore(ctx context.Context, d *Drill, master *clusters.Node) backup {
+	GinkgoHelper()
+	b, err := takeBackup(ctx, master)
+	Expect(d.Told("a backup is taken", err)).To(Succeed())
+	said, err := b.use(ctx, restoreAuthoritiesScript, master)
+	Expect(d.Told("the runbook leaves a master alone that has lost nothing", refused(said, err, "is as in the archive"))).To(Succeed())
+	return b
+}
+
+// bringBack runs the runbook, and measures it.
+func bringBack(ctx context.Context, d *Drill, b backup, master *clusters.Node) {
+	GinkgoHelper()
+	d.BeginRepair()
+	began := time.Now()
+	said, err := b.use(ctx, restoreAuthoritiesScript, master)
+	Expect(d.Told("the runbook puts back what was lost", err)).To(Succeed(), said)
+	Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
 }

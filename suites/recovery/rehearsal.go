@@ -20,7 +20,7 @@ import (
 
 // Document A: a recovery is planned, written down and exercised, and steps that are automated serve
 // for other sites as well (A:L13-14, A:L92-96, A:L124).
-var _ = Describe("The runbooks of backup and restore", Topology("single-master"), Nightly, Component(clusters.Etcd), func() {
+var _ = Describe("The runbooks of backup and restore", Topology("single-master"), Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("take the same steps to the same end on another cluster, without anybody's input", Claims("DR-13"), func(ctx SpecContext) {
 		d := On(ctx, "single-master")
 		name := d.Name

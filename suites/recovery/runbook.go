@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onsi/ginkgo/v2"
+
 	"faultline/clusters"
 	. "faultline/suites/drill"
 )
@@ -31,9 +33,20 @@ var (
 	forceScript string
 	//go:embed invite-master.sh
 	inviteScript string
+	//go:embed restore-authorities.sh
+	restoreAuthoritiesScript string
 	//go:embed join-master.sh
 	joinScript string
+	//go:embed reclaim-space.sh
+	reclaimScript string
+	//go:embed replace-device.sh
+	replaceScript string
+	//go:embed renew-certificates.sh
+	renewScript string
 )
+
+// Runbook labels the specs that run one of them.
+var Runbook = ginkgo.Label("runbook")
 
 // run runs a runbook on a node, as a person would, and returns what it said.
 func run(ctx context.Context, n *clusters.Node, script string, args ...string) (string, error) {
@@ -89,25 +102,25 @@ func takeBackup(ctx context.Context, master *clusters.Node) (b backup, err error
 	return b, err
 }
 
-// restore brings the archive to a machine, restores it there, and takes it away again.
-func (b backup) restore(ctx context.Context, master *clusters.Node) (said string, err error) {
+// use brings the archive to a machine, runs a runbook there for it, and takes it away again.
+func (b backup) use(ctx context.Context, script string, master *clusters.Node) (said string, err error) {
 	if err := master.WriteFile(ctx, archivePath, b.archive); err != nil {
 		return "", err
 	}
-	said, err = b.restoreFile(ctx, master, archivePath)
+	said, err = b.useFile(ctx, script, master, archivePath)
 	if _, removed := master.Exec(ctx, "rm", "-f", archivePath); err == nil {
 		err = removed
 	}
 	return said, err
 }
 
-// restoreFile brings the key to a machine, runs the runbook there for an archive that the machine
+// useFile brings the key to a machine, runs a runbook there for an archive that the machine
 // has, and takes the key away again.
-func (b backup) restoreFile(ctx context.Context, n *clusters.Node, path string) (said string, err error) {
+func (b backup) useFile(ctx context.Context, script string, n *clusters.Node, path string) (said string, err error) {
 	if err := n.WriteFile(ctx, keyPath, b.key); err != nil {
 		return "", err
 	}
-	said, err = run(ctx, n, restoreScript, path, keyPath)
+	said, err = run(ctx, n, script, path, keyPath)
 	if _, removed := n.Exec(ctx, "rm", "-f", keyPath); err == nil {
 		err = removed
 	}

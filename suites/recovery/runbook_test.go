@@ -36,7 +36,10 @@ esac`,
 case "$*" in
 *"snapshot save"*) shift 6; [ "$SNAPSHOT" ] && printf %s "$SNAPSHOT" > "$1" ;;
 *"member list") printf '%b' "$MEMBERS" ;;
-*"member remove"*) echo "$*" >> "$ROOT/asked" ;;
+*"alarm list"*) cat "$ROOT/alarms" ;;
+*"endpoint status"*) printf '"Revision" : 7\n"DBSize" : %s\n"DBSizeQuota" : 100\n' "$SIZE" ;;
+*"alarm disarm"*) : > "$ROOT/alarms" ;;
+*"member remove"* | *compact* | *defrag*) echo "$*" >> "$ROOT/asked" ;;
 esac`,
 	"kubectl": `case "$*" in
 *"get nodes"*field-selector*) echo "$NODES" | tr ' ' '\n' | grep -x "node/$(echo "$*" | sed 's/.*metadata.name=\([^ ]*\).*/\1/')" || true ;;
@@ -44,7 +47,18 @@ esac`,
 *"get node "*) printf 10.0.0.9 ;;
 *delete*) echo "$*" >> "$ROOT/asked" ;;
 esac`,
-	"kubeadm": `echo "$*" >> "$ROOT/asked"; touch "$ROOT/etc/kubernetes/manifests/etcd.yaml"`,
+	"crictl":  `case "$*" in ps*) echo "$4" ;; stop*) echo "$*" >> "$ROOT/asked" ;; esac`,
+	"findmnt": `[ "$PROFILE" ] && echo "$ROOT/var/lib/etcd" || true`,
+	"btrfs": `case "$*" in
+"filesystem df"*) echo "Data, $PROFILE: total=1, used=0" ;;
+"filesystem show"*) printf '\tdevid 1 size 100 used 1 path /dev/a\n\tdevid 2 size 100 used 1 path /dev/b\n' ;;
+"device stats -z"* | replace* | balance* | scrub*) echo "$*" >> "$ROOT/asked" ;;
+"device stats"*) printf '[<missing disk>].write_io_errs 3\n[/dev/a].write_io_errs %s\n[/dev/b].write_io_errs %s\n' $ERRORS ;;
+"device usage"*) printf '%s, ID: 1\n   Device size: 1\n/dev/b, ID: 2\n' "$FIRST" ;;
+esac`,
+	"blkid":    `exit "$BLANK"`,
+	"blockdev": `echo "$BYTES"`,
+	"kubeadm":  `echo "$*" >> "$ROOT/asked"; touch "$ROOT/etc/kubernetes/manifests/etcd.yaml"`,
 }
 
 const authorityFiles = "ca.crt ca.key front-proxy-ca.crt front-proxy-ca.key sa.pub sa.key etcd/ca.crt etcd/ca.key etcd/server.crt"
@@ -363,5 +377,60 @@ func TestJoinRefuses(t *testing.T) {
 	}
 	if m.read("etc/kubernetes/pki/etcd/ca.key") != "etcd/ca.key" {
 		t.Error("the authorities are not in place")
+	}
+}
+
+func TestReclaimRefuses(t *testing.T) {
+	full := func(t *testing.T) *machine {
+		m := newMachine(t)
+		m.write("alarms", "memberID:1 alarm:NOSPACE \n")
+		m.variables["SIZE"] = "10"
+		return m
+	}
+	m := refusals{
+		"an etcd with space":       {having("alarms", ""), nil, "no member is out of space"},
+		"a member that is corrupt": {having("alarms", "memberID:1 alarm:NOSPACE \nmemberID:2 alarm:CORRUPT \n"), nil, "is corrupt"},
+		"etcd without a majority":  {with("MAJORITY", ""), nil, "etcd does not answer"},
+		"an argument":              {nil, []string{"m1"}, "usage"},
+	}.refuse(t, reclaimScript, full)
+	asked := m.read("asked")
+	if !strings.Contains(asked, "compact --physical 7") || strings.Count(asked, "defrag") != 3 || m.read("alarms") != "" {
+		t.Errorf("it asked for %q, and the alarms are %q", asked, m.read("alarms"))
+	}
+	m = full(t)
+	m.variables["SIZE"] = "100"
+	if said, err := m.run(reclaimScript); err == nil || !strings.Contains(said, "too much") || m.read("alarms") == "" {
+		t.Errorf("it disarms the alarm of an etcd that is as full as before: %v: %s", err, said)
+	}
+}
+
+func TestReplaceDeviceRefuses(t *testing.T) {
+	// A test has no block device.
+	script := strings.Replace(replaceScript, `[ -b "$new" ]`, `[ -e "$new" ]`, 1)
+	broken := func(first, errors string) func(*testing.T) *machine {
+		return func(t *testing.T) *machine {
+			m := newMachine(t)
+			m.write("dev/new", "")
+			maps.Copy(m.variables, map[string]string{"PROFILE": "RAID1", "FIRST": first, "ERRORS": errors, "BLANK": "2", "BYTES": "100"})
+			return m
+		}
+	}
+	cases := refusals{
+		"no btrfs":                      {with("PROFILE", ""), nil, "no mirror"},
+		"a btrfs that is no mirror":     {with("PROFILE", "single"), nil, "no mirror"},
+		"a mirror that is whole":        {with("ERRORS", "0 0"), nil, "no device of the mirror"},
+		"a mirror that is lost":         {with("ERRORS", "1 1"), nil, "several devices"},
+		"a device that there is not":    {nil, []string{"/dev/none"}, "is no block device"},
+		"a device with something on it": {with("BLANK", "0"), nil, "wipe it first"},
+		"a device that is too small":    {with("BYTES", "99"), nil, "the mirror needs 100"},
+		"no device":                     {nil, []string{}, "usage"},
+	}
+	m := cases.refuse(t, script, broken("/dev/a", "3 0"), "/dev/new")
+	if asked := m.read("asked"); !strings.Contains(asked, "replace start -B -r 1 "+m.root+"/dev/new") || !strings.Contains(asked, "scrub start") {
+		t.Errorf("it asked for %q", asked)
+	}
+	m = refusals{}.refuse(t, script, broken("<missing disk>", "0 0"), "/dev/new")
+	if asked := m.read("asked"); !strings.Contains(asked, "replace start -B -r 1 ") {
+		t.Errorf("for a device that is missing it asked for %q", asked)
 	}
 }

@@ -1,0 +1,70 @@
+package recovery
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"faultline/clusters"
+	"faultline/fault"
+	. "faultline/suites/drill"
+	"faultline/suites/probe"
+)
+
+// Document A: with etcd on a mirror one storage device may fail (A:L51); then it has to be replaced.
+var _ = Describe("A mirror under etcd that has lost a device", Topology("single-host-mirrored-disk"), Nightly, Runbook, Component(clusters.Etcd), func() {
+	It("gets another one while etcd goes on, and then does without the first", Claims("TOPO-03"), func(ctx SpecContext) {
+		d := On(ctx, "single-host-mirrored-disk")
+		etcd := d.EtcdMembers()[0]
+		before, err := etcd.Process(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(d.Told("the runbook leaves a whole mirror alone", refusesToReplace(ctx, etcd.Node, "no device of the mirror"))).To(Succeed())
+
+		By("losing a device")
+		d.Inject(fault.FailDevice(etcd.Node, 0))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
+		Expect(d).To(KeepServing(probe.Workload))
+		Expect(d.Told("it does not take what is no device", refusesToReplace(ctx, etcd.Node, "is no block device"))).To(Succeed())
+
+		By("replacing it")
+		began := time.Now()
+		said, err := replaceDevice(ctx, etcd.Node, 0)
+		Expect(d.Told("the runbook puts a new device in its place", err)).To(Succeed(), said)
+		Expect(d.Took("both devices hold everything", time.Since(began), d.Timing.MemberReturn())).To(Succeed())
+		Expect(d.Told("etcd's disk is whole", etcd.Node.CheckDisk(ctx))).To(Succeed())
+		d.Undo() // closes the fault: there is nothing to put back any more
+		d.AwaitHealed()
+
+		By("losing the other one")
+		d.Then(fault.FailDevice(etcd.Node, 1))
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
+		Expect(d.Unreplaced("etcd's process is the same", etcd, before)).To(Succeed())
+		d.Undo()
+		d.AwaitHealed()
+		recovered(d)
+	})
+})
+
+// replacePath is where the runbook is on a node while it is needed.
+const replacePath = "/root/replace-device.sh"
+
+// replaceDevice brings a new device to a node, and runs the runbook for it.
+func replaceDevice(ctx context.Context, n *clusters.Node, device int) (said string, err error) {
+	if err := n.WriteFile(ctx, replacePath, []byte(replaceScript)); err != nil {
+		return "", err
+	}
+	out, err := n.Exec(ctx, clusters.DiskTool, "replace", strconv.Itoa(device), "sh", replacePath)
+	if _, removed := n.Exec(ctx, "rm", replacePath); err == nil {
+		err = removed
+	}
+	return string(out), err
+}
+
+// refusesToReplace fails unless the runbook refuses a device that there is not, with a complaint.
+func refusesToReplace(ctx context.Context, n *clusters.Node, complaint string) error {
+	said, err := run(ctx, n, replaceScript, "/dev/none")
+	return refused(said, err, complaint)
+}
