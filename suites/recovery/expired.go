@@ -32,7 +32,7 @@ var _ = Describe("A master whose certificates have expired", Topology("single-ma
 		Expect(d.Told("the runbook renews them", err)).To(Succeed(), said)
 		Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
 		for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile} {
-			Expect(d).To(Pause(name).Within(d.Timing.RestoredInAll()))
+			Expect(d).To(Resume(name).Within(d.Timing.RestoredInAll()))
 		}
 
 		d.Undo() // closes the faults: newer certificates are not overwritten
@@ -42,23 +42,19 @@ var _ = Describe("A master whose certificates have expired", Topology("single-ma
 	})
 })
 
-// expireAll lets every certificate of a master expire. Who shows them to somebody comes first, so that
-// there is still somebody to refuse them.
+// expireAll lets the certificates of a master expire that the API server and its clients show, its
+// own last. Those of etcd go on: without it nobody could refuse the others.
 func expireAll(d *Drill, master *clusters.Node) {
 	GinkgoHelper()
-	server, etcd, kubelet := d.Instances(clusters.APIServer)[0], d.EtcdMembers()[0], master.Instances(clusters.Kubelet)[0]
-	for _, shown := range []struct {
-		use fault.Use
-		by  clusters.Instances
-	}{
-		{fault.KubeletClientCertificate, clusters.Instances{server}},
-		{fault.ClientCertificate, clusters.Instances{d.Instances(clusters.Scheduler)[0], d.Instances(clusters.ControllerManager)[0]}},
-		{fault.ClientCertificate, clusters.Instances{kubelet}},
-		{fault.ClientCertificate, clusters.Instances{server}},
-		{fault.ServingCertificate, clusters.Instances{server, etcd}},
-	} {
-		d.Then(fault.ExpireCertificate(d.Cluster, shown.use, shown.by...).Losing(clusters.Components...))
+	server := master.Instances(clusters.APIServer)
+	expire := func(use fault.Use, bearers ...clusters.Instance) {
+		d.Then(fault.ExpireCertificate(d.Cluster, use, bearers...).Losing(clusters.Components...))
 	}
+	expire(fault.KubeletClientCertificate, server...)
+	Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+	expire(fault.ClientCertificate, append(master.Instances(clusters.Scheduler), master.Instances(clusters.ControllerManager)...)...)
+	expire(fault.ClientCertificate, master.Instances(clusters.Kubelet)...)
+	expire(fault.ServingCertificate, server...)
 }
 
 // refusesToRenew fails unless the runbook refuses, because nothing is about to expire.
