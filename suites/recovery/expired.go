@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -42,8 +43,9 @@ var _ = Describe("A master whose certificates have expired", Topology("single-ma
 	})
 })
 
-// expireAll lets the certificates of a master expire that the API server and its clients show, its
-// own last. Those of etcd go on: without it nobody could refuse the others.
+// expireAll lets the certificates of a master expire that the API server and its clients show, the
+// kubelet's last, without which nothing starts again. Those of etcd go on: without it nobody could
+// refuse the others.
 func expireAll(d *Drill, master *clusters.Node) {
 	GinkgoHelper()
 	server := master.Instances(clusters.APIServer)
@@ -53,8 +55,10 @@ func expireAll(d *Drill, master *clusters.Node) {
 	expire(fault.KubeletClientCertificate, server...)
 	Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
 	expire(fault.ClientCertificate, append(master.Instances(clusters.Scheduler), master.Instances(clusters.ControllerManager)...)...)
-	expire(fault.ClientCertificate, master.Instances(clusters.Kubelet)...)
 	expire(fault.ServingCertificate, server...)
+	Expect(d.BecomesTrue("the API server answers who does not look at its certificate", d.Timing.CrashLoopReturn(),
+		answered(credulous(d.RESTConfig(d.Front())), http.StatusOK))).To(Succeed())
+	expire(fault.ClientCertificate, master.Instances(clusters.Kubelet)...)
 }
 
 // refusesToRenew fails unless the runbook refuses, because nothing is about to expire.

@@ -37,6 +37,13 @@ func trusting(who *rest.Config, authority []byte) *rest.Config {
 	return other
 }
 
+// credulous is a client that does not look at the server's certificate.
+func credulous(who *rest.Config) *rest.Config {
+	other := trusting(who, nil)
+	other.Insecure = true
+	return other
+}
+
 // serviceAccount is a client with a new token.
 func serviceAccount(ctx context.Context, d *Drill) *rest.Config {
 	GinkgoHelper()
