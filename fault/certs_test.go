@@ -337,7 +337,7 @@ func (f fileFault) rewrite(filter []string) error {
 }
 
 func (f fileFault) undo() error {
-	_, err := f.s.shell(f.s.t.Context(), "", nil, command(putBackScript, "file-x-0", f.k.file, f.k.restarts.name, f.k.restarts.copies)...)
+	_, err := f.s.shell(f.s.t.Context(), "", nil, command(putBackScript, "file-x-0", f.k.file, f.k.restarts.name, f.k.restarts.copies, f.k.authority)...)
 	return err
 }
 
@@ -396,6 +396,50 @@ func TestScriptsPutFilesBackFromAnyPoint(t *testing.T) {
 	}
 	if saved, err := os.ReadFile(s.path("state/file-x-0/file.saved")); err != nil || string(saved) != testConfig {
 		t.Errorf("a newer file: the old one is not kept: %q, %v", saved, err)
+	}
+}
+
+// A certificate that somebody renews while the fault holds stays: who looks after a cluster does so.
+func TestScriptsKeepARenewedCertificate(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("this machine has no openssl, which every node has")
+	}
+	own, stranger := testAuthority(t), testAuthority(t)
+	c, _ := testCertificate(t, own)
+	config := func(ca authority, change func(*x509.Certificate)) string {
+		text, err := ca.reissue(c, change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "    client-certificate-data: " + base64.StdEncoding.EncodeToString(text) + "\n    client-key-data: a2V5\n"
+	}
+	asItIs := func(*x509.Certificate) {}
+	for name, test := range map[string]struct {
+		now   string
+		stays bool
+	}{
+		"renewed":               {config(own, asItIs), true},
+		"renewed, and expired":  {config(own, expire), false},
+		"of another authority":  {config(stranger, asItIs), false},
+		"without a certificate": {"renewed\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			_, k := kept(t, s, "kubernetes/scheduler.conf", testConfig)
+			k.authority = s.path("kubernetes/ca")
+			s.write("kubernetes/ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.certificate.Raw})))
+			f := fileFault{s, k}
+			armedFile(t, s, k)
+			if err := f.rewrite(k.withoutKey()); err != nil {
+				t.Fatal(err)
+			}
+			s.write("kubernetes/scheduler.conf", test.now)
+			err := f.undo()
+			content, _ := os.ReadFile(k.file)
+			if (err == nil) != test.stays || string(content) != test.now || test.stays && len(s.leftovers()) > 0 {
+				t.Errorf("%v; left over %v; content %q", err, s.leftovers(), content)
+			}
+		})
 	}
 }
 

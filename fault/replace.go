@@ -63,8 +63,17 @@ swap "$file" file "$@"
 restart "$name" "$copies"
 `
 
-// putBackScript undoes rewriteScript. Without a name nothing has to be killed.
-const putBackScript = enter + replace + restart + `unswap "$2" file
+// renewed has a function that tells whether somebody has given the file $1, which is kept as
+// $2, a certificate that the authority $3 has signed and that is good now.
+const renewed = "certificate() {\n" + readScript + "\n}\n" + `renewed() {
+  [ -e "$d/$2.saved" ] && [ -e "$1" ] && ! cmp -s "$d/$2.saved" "$1" && ! cmp -s "$d/$2.ours" "$1" &&
+    certificate "$1" | openssl verify -CAfile "$3.crt" > /dev/null 2>&1
+}
+`
+
+// putBackScript undoes rewriteScript, where the authority $5 has signed what may be in place by
+// now. Without a name nothing has to be killed.
+const putBackScript = enter + replace + renewed + restart + `renewed "$2" file "$5" || unswap "$2" file
 if [ -e "$d/file.saved" ] && [ "$3" ]; then restart "$3" "$4"; fi
 forget file
 ` + leave
