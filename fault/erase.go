@@ -12,14 +12,14 @@ import (
 const KindErase Kind = "erase"
 
 // Erase takes everything away that makes a machine a node: all containers, the certificates,
-// kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and identity, and
-// etcd's data. What is left is what an installer finds on a machine that replaces a lost one
+// kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and identity, the
+// configuration of the pod network, and etcd's data. What is left is what an installer finds on a machine that replaces a lost one
 // with the same name and address: a kubelet that is stopped, a container runtime, and images.
 //
 // The state waits on the node, outside of where anything looks for it.
 //
 // Proof: the processes of all static pods or, on a worker, of kubelet and kube-proxy are gone,
-// with certificates and etcd's data. Undo: where nobody has set the node up again, the state is
+// with certificates, the pod network's configuration and etcd's data. Undo: where nobody has set the node up again, the state is
 // put back and the kubelet started. A master that has manifests again keeps them, with its new
 // data: the old one is thrown away, since it belongs to a cluster that has gone on without it.
 // So does a worker whose kubelet has got a certificate again. Healed: every process runs and
@@ -36,11 +36,12 @@ mkdir "$d/kept/part/kubelet"
 for file in config.yaml kubeadm-flags.env pki; do
   [ ! -e "/var/lib/kubelet/$file" ] || cp -a "/var/lib/kubelet/$file" "$d/kept/part/kubelet/"
 done
+[ ! -d /etc/cni/net.d ] || cp -a /etc/cni/net.d "$d/kept/part/network"
 mv "$d/kept/part" "$d/kept/state"
 sync "$d/kept/state"
 [ ! -d "$2/member" ] || mv "$2/member" "$2/faultline-$1"
 for file in "$d"/kept/state/kubelet/*; do rm -rf "/var/lib/kubelet/$(basename "$file")"; done
-rm -rf /etc/kubernetes/*
+rm -rf /etc/kubernetes/* /etc/cni/net.d/*
 mkdir -p /etc/kubernetes/manifests
 touch "$d/kept/complete"
 `
@@ -58,6 +59,7 @@ const unEraseScript = enter + `if [ -d "$d" ]; then
     if [ -d "$d/kept/state" ]; then
       cp -a "$d/kept/state/kubelet/." /var/lib/kubelet/
       cp -a "$d/kept/state/kubernetes/." /etc/kubernetes/
+      [ ! -d "$d/kept/state/network" ] || cp -a "$d/kept/state/network/." /etc/cni/net.d/
     fi
   fi
   sync
@@ -83,7 +85,7 @@ func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error)
 			if err == nil {
 				_, err = n.Exec(ctx, command(erasedScript, clusters.EtcdData)...)
 			}
-			return proof + "; certificates and etcd's data are gone", err
+			return proof + "; certificates, the pod network's configuration and etcd's data are gone", err
 		},
 		landing:   stopLanding,
 		recovered: func(ctx context.Context) (time.Time, error) { return allStay(ctx, all) },
@@ -107,4 +109,5 @@ func erasable(n *clusters.Node) (all clusters.Instances, setUp string, err error
 const erasedScript = `for place in /etc/kubernetes/pki /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /var/lib/kubelet/config.yaml "$1/member"; do
   [ ! -e "$place" ] || { echo "$place is there" >&2; exit 1; }
 done
+[ -z "$(ls /etc/cni/net.d 2>/dev/null)" ] || { echo "the configuration of a pod network is there" >&2; exit 1; }
 `
