@@ -13,15 +13,18 @@ set -eu
 pki=/etc/kubernetes/pki
 refuse() { echo "$1; nothing was changed" >&2; exit 1; }
 [ $# -eq 0 ] || { echo "usage: reclaim-space.sh" >&2; exit 2; }
-etcd() {
-  etcdctl --endpoints="$1" --cacert="$pki/etcd/ca.crt" --cert="$pki/apiserver-etcd-client.crt" \
-    --key="$pki/apiserver-etcd-client.key" --dial-timeout=5s --command-timeout=60s "$2" "$3" $4 2>&1
-}
 here=https://127.0.0.1:2379
+# etcd asks the member at the URL $1.
+etcd() {
+  url=$1
+  shift
+  etcdctl --endpoints="$url" --cacert="$pki/etcd/ca.crt" --cert="$pki/apiserver-etcd-client.crt" \
+    --key="$pki/apiserver-etcd-client.key" --dial-timeout=5s --command-timeout=60s "$@"
+}
 # status prints a number that the member at the URL $1 tells of itself.
 status() { etcd "$1" endpoint status --write-out=fields | sed -n "s/^\"$2\" : //p"; }
 
-alarms=$(etcd $here alarm list "") || refuse "etcd does not answer, as without a majority"
+alarms=$(etcd $here alarm list) || refuse "etcd does not answer, as without a majority"
 case "$alarms" in
   *CORRUPT*) refuse "the data of a member is corrupt ($alarms): replace that member first" ;;
   *NOSPACE*) ;;
@@ -29,19 +32,19 @@ case "$alarms" in
 esac
 
 revision=$(status $here Revision)
-said=$(etcd $here compact --physical "$revision") || case "$said" in
+said=$(etcd $here compact --physical "$revision" 2>&1) || case "$said" in
   *"has been compacted"*) ;;
   *) echo "etcd does not compact: $said" >&2; exit 1 ;;
 esac
 full=
-for url in $(etcd $here member list "" | awk -F ', ' '$2 == "started" {split($5, urls, ","); print urls[1]}'); do
-  said=$(etcd "$url" defrag "" "") || { echo "$url is not defragmented: $said" >&2; continue; }
-  size=$(status "$url" DBSize) quota=$(status "$url" DBSizeQuota)
-  echo "$url has $size bytes of $quota"
+for member in $(etcd $here member list | awk -F ', ' '$2 == "started" {split($5, urls, ","); print urls[1]}'); do
+  said=$(etcd "$member" defrag 2>&1) || { echo "$member is not defragmented: $said" >&2; continue; }
+  size=$(status "$member" DBSize) quota=$(status "$member" DBSizeQuota)
+  echo "$member has $size bytes of $quota"
   [ "$size" -lt "$quota" ] || full=yes
 done
 [ -z "$full" ] || { echo "that is too much: delete objects, or raise --quota-backend-bytes, and run this again" >&2; exit 1; }
-said=$(etcd $here alarm disarm "") || { echo "etcd does not disarm the alarm: $said" >&2; exit 1; }
+said=$(etcd $here alarm disarm 2>&1) || { echo "etcd does not disarm the alarm: $said" >&2; exit 1; }
 sleep 2
-[ -z "$(etcd $here alarm list "")" ] || { echo "a member is out of space again: end first what fills it" >&2; exit 1; }
+[ -z "$(etcd $here alarm list)" ] || { echo "a member is out of space again: end first what fills it" >&2; exit 1; }
 echo "etcd takes writes again"
