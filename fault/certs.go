@@ -49,8 +49,8 @@ const identityLanding = 2 * time.Minute
 // Proof: of a serving or peer certificate, that a handshake shows it and that it
 // has expired; of a client's, that the server refuses it (401 of the API or of the node's
 // kubelet, an alert of etcd). Undo: the file is put back, never over a newer one, which stays
-// when it is good, and the process is killed once more where it would not read it by itself. Healed: the process
-// runs and stays, and whoever checks the certificate accepts it.
+// when it is good, and the process is killed once more where it would not read it by itself.
+// Healed: the process runs and stays, and whoever checks the certificate accepts it.
 func ExpireCertificate(c *clusters.Cluster, use Use, instances ...clusters.Instance) Fault {
 	return onCertificates(KindExpireCertificate, use, instances, func(ctx context.Context, i clusters.Instance, k keeping, id string) (effect, error) {
 		ca, err := ownAuthority(ctx, c, i.Node, k.authority)

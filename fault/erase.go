@@ -13,14 +13,15 @@ const KindErase Kind = "erase"
 
 // Erase takes everything away that makes a machine a node: all containers, the certificates,
 // kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and identity, the
-// configuration of the pod network, and etcd's data. What is left is what an installer finds on a machine that replaces a lost one
-// with the same name and address: a kubelet that is stopped, a container runtime, and images.
+// configuration of the pod network, and etcd's data. What is left is what an installer finds on
+// a machine that replaces a lost one with the same name and address: a kubelet that is stopped, a
+// container runtime, and images.
 //
 // The state waits on the node, outside of where anything looks for it.
 //
 // Proof: the processes of all static pods or, on a worker, of kubelet and kube-proxy are gone,
-// with certificates, the pod network's configuration and etcd's data. Undo: where nobody has set the node up again, the state is
-// put back and the kubelet started. A master that has manifests again keeps them, with its new
+// with certificates, the pod network's configuration and etcd's data. Undo: where nobody has set
+// the node up again, the state is put back and the kubelet started. A master that has manifests again keeps them, with its new
 // data: the old one is thrown away, since it belongs to a cluster that has gone on without it.
 // So does a worker whose kubelet has got a certificate again. Healed: every process runs and
 // stays.

@@ -3,7 +3,6 @@ package recovery
 import (
 	"context"
 	"strconv"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -21,19 +20,17 @@ var _ = Describe("A mirror under etcd that has lost a device", Topology("single-
 		etcd := d.EtcdMembers()[0]
 		before, err := etcd.Process(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(d.Told("the runbook leaves a whole mirror alone", refusesToReplace(ctx, etcd.Node, "no device of the mirror"))).To(Succeed())
+		Expect(d.Told("the runbook leaves a whole mirror alone", refusesOn(ctx, etcd.Node, replaceScript, "no device of the mirror", noDevice))).To(Succeed())
 
 		By("losing a device")
 		d.Inject(fault.FailDevice(etcd.Node, 0))
 		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
 		Expect(d).To(KeepServing(probe.Workload))
-		Expect(d.Told("it does not take what is no device", refusesToReplace(ctx, etcd.Node, "is no block device"))).To(Succeed())
+		Expect(d.Told("it does not take what is no device", refusesOn(ctx, etcd.Node, replaceScript, "is no block device", noDevice))).To(Succeed())
 
 		By("replacing it")
-		began := time.Now()
-		said, err := replaceDevice(ctx, etcd.Node, 0)
-		Expect(d.Told("the runbook puts a new device in its place", err)).To(Succeed(), said)
-		Expect(d.Took("both devices hold everything", time.Since(began), d.Timing.MemberReturn())).To(Succeed())
+		carryOut(d, "the runbook puts a new device in its place", "both devices hold everything", d.Timing.MemberReturn(),
+			func() (string, error) { return replaceDevice(ctx, etcd.Node, 0) })
 		Expect(d.Told("etcd's disk is whole", etcd.Node.CheckDisk(ctx))).To(Succeed())
 		d.Undo() // closes the fault: there is nothing to put back any more
 		d.AwaitHealed()
@@ -48,8 +45,12 @@ var _ = Describe("A mirror under etcd that has lost a device", Topology("single-
 	})
 })
 
-// replacePath is where the runbook is on a node while it is needed.
-const replacePath = "/root/replace-device.sh"
+const (
+	// replacePath is where the runbook is on a node while it is needed.
+	replacePath = "/root/replace-device.sh"
+	// noDevice is a device that there is not.
+	noDevice = "/dev/none"
+)
 
 // replaceDevice brings a new device to a node, and runs the runbook for it.
 func replaceDevice(ctx context.Context, n *clusters.Node, device int) (said string, err error) {
@@ -61,10 +62,4 @@ func replaceDevice(ctx context.Context, n *clusters.Node, device int) (said stri
 		err = removed
 	}
 	return string(out), err
-}
-
-// refusesToReplace fails unless the runbook refuses a device that there is not, with a complaint.
-func refusesToReplace(ctx context.Context, n *clusters.Node, complaint string) error {
-	said, err := run(ctx, n, replaceScript, "/dev/none")
-	return refused(said, err, complaint)
 }

@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -21,7 +20,7 @@ var _ = Describe("A master whose certificates have expired", Topology("single-ma
 		d := On(ctx, "single-master")
 		master := d.With(clusters.ControlPlane)[0]
 		reaches(d)
-		Expect(d.Told("the runbook renews nothing before its time", refusesToRenew(ctx, master))).To(Succeed())
+		Expect(d.Told("the runbook renews nothing before its time", refusesOn(ctx, master, renewScript, "every certificate is good"))).To(Succeed())
 		expireAll(d, master)
 
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
@@ -29,9 +28,8 @@ var _ = Describe("A master whose certificates have expired", Topology("single-ma
 		Expect(d).To(KeepServing(probe.Workload))
 		d.BeginRepair()
 		began := time.Now()
-		said, err := run(ctx, master, renewScript)
-		Expect(d.Told("the runbook renews them", err)).To(Succeed(), said)
-		Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
+		carryOut(d, "the runbook renews them", "the API is ready again", d.Timing.Restored(),
+			func() (string, error) { return run(ctx, master, renewScript) })
 		for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile} {
 			Expect(d).To(Resume(name).Within(d.Timing.RestoredInAll()))
 		}
@@ -59,10 +57,4 @@ func expireAll(d *Drill, master *clusters.Node) {
 	Expect(d.BecomesTrue("the API server answers who does not look at its certificate", d.Timing.CrashLoopReturn(),
 		answered(credulous(d.RESTConfig(d.Front())), http.StatusOK))).To(Succeed())
 	expire(fault.ClientCertificate, master.Instances(clusters.Kubelet)...)
-}
-
-// refusesToRenew fails unless the runbook refuses, because nothing is about to expire.
-func refusesToRenew(ctx context.Context, n *clusters.Node) error {
-	said, err := run(ctx, n, renewScript)
-	return refused(said, err, "every certificate is good")
 }

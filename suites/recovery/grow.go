@@ -33,7 +33,7 @@ func GrowBack(ctx context.Context, d *Drill) {
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 	Expect(d).To(KeepServing(probe.Workload))
 	d.Hold(d.Timing.QuorumReturn().Upper)
-	Expect(d.Told("without a majority nobody is invited", refusesToInvite(ctx, survivor, "etcd does not answer"))).To(Succeed())
+	Expect(d.Told("without a majority nobody is invited", refusesOn(ctx, survivor, inviteScript, "etcd does not answer", authoritiesPath))).To(Succeed())
 
 	By("forming an etcd of one")
 	force(ctx, d, survivor)
@@ -43,7 +43,7 @@ func GrowBack(ctx context.Context, d *Drill) {
 	Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.RestoredInAll()))
 
 	By("forgetting the lost masters, and adding new ones one after the other")
-	Expect(d.Told("nobody is invited while lost masters are listed", refusesToInvite(ctx, survivor, "forget the lost ones"))).To(Succeed())
+	Expect(d.Told("nobody is invited while lost masters are listed", refusesOn(ctx, survivor, inviteScript, "forget the lost ones", authoritiesPath))).To(Succeed())
 	for _, n := range lost {
 		forgetMaster(ctx, d, survivor, n)
 	}
@@ -61,12 +61,6 @@ func GrowBack(ctx context.Context, d *Drill) {
 	d.Undo()
 	Expect(d).To(Resume(probe.CachedRead).On(survivor).Within(d.Timing.NodeReturn()))
 	sameData(d)
-}
-
-// refusesToInvite fails unless the runbook refuses to hand out the authorities, with a complaint.
-func refusesToInvite(ctx context.Context, survivor *clusters.Node, complaint string) error {
-	said, err := run(ctx, survivor, inviteScript, authoritiesPath)
-	return refused(said, err, complaint)
 }
 
 // endpoints is what kind's load balancer reads the API servers from, and follows.

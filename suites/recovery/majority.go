@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"context"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -19,7 +18,7 @@ var _ = Describe("When the majority of etcd is destroyed", Nightly, Runbook, Com
 	It("the one member on the second of two hosts is of no use until it is made an etcd of its own", Topology("bare-etcd-2-plus-1"), Claims("ETCD-18"), func(ctx SpecContext) {
 		d := On(ctx, "bare-etcd-2-plus-1")
 		survivor := d.EtcdMembers()[2].Node
-		Expect(d.Told("with a majority the runbook refuses", refusesToForce(ctx, survivor))).To(Succeed())
+		Expect(d.Told("with a majority the runbook refuses", refusesOn(ctx, survivor, forceScript, "has a majority"))).To(Succeed())
 		d.Inject(fault.Destroy(d.Host("h1")...).Losing(clusters.Etcd))
 		d.GoOnWithout(d.Host("h1")...)
 
@@ -52,14 +51,6 @@ var _ = Describe("When the majority of etcd is destroyed", Nightly, Runbook, Com
 func force(ctx context.Context, d *Drill, survivor *clusters.Node) {
 	GinkgoHelper()
 	d.BeginRepair()
-	began := time.Now()
-	said, err := run(ctx, survivor, forceScript)
-	Expect(d.Told("the runbook makes the member an etcd of its own", err)).To(Succeed(), said)
-	Expect(d.Took("it serves alone", time.Since(began), d.Timing.Restored())).To(Succeed())
-}
-
-// refusesToForce fails unless the runbook refuses, because nothing is lost.
-func refusesToForce(ctx context.Context, n *clusters.Node) error {
-	said, err := run(ctx, n, forceScript)
-	return refused(said, err, "has a majority")
+	carryOut(d, "the runbook makes the member an etcd of its own", "it serves alone", d.Timing.Restored(),
+		func() (string, error) { return run(ctx, survivor, forceScript) })
 }

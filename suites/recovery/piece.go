@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"context"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -120,8 +119,6 @@ func savedBefore(ctx context.Context, d *Drill, master *clusters.Node) backup {
 func bringBack(ctx context.Context, d *Drill, b backup, master *clusters.Node) {
 	GinkgoHelper()
 	d.BeginRepair()
-	began := time.Now()
-	said, err := b.use(ctx, restoreAuthoritiesScript, master)
-	Expect(d.Told("the runbook puts back what was lost", err)).To(Succeed(), said)
-	Expect(d.Took("the API is ready again", time.Since(began), d.Timing.Restored())).To(Succeed())
+	carryOut(d, "the runbook puts back what was lost", "the API is ready again", d.Timing.Restored(),
+		func() (string, error) { return b.use(ctx, restoreAuthoritiesScript, master) })
 }

@@ -20,7 +20,7 @@ var _ = Describe("A lost host of three", Topology("three-host-stacked"), Nightly
 		masters := d.With(clusters.ControlPlane)
 		survivor, lost, other := masters[0], masters[1], masters[2]
 		for _, wrong := range []struct{ name, complaint string }{{"nobody", "no member nobody"}, {lost.Name, "is alive"}, {survivor.Name, "is this node"}} {
-			Expect(d.Told("the runbook does not forget "+wrong.name, refusesToForget(ctx, survivor, wrong.name, wrong.complaint))).To(Succeed())
+			Expect(d.Told("the runbook does not forget "+wrong.name, refusesOn(ctx, survivor, forgetScript, wrong.complaint, wrong.name))).To(Succeed())
 		}
 
 		By("losing a master with its disk")
@@ -70,10 +70,4 @@ func joinMaster(ctx context.Context, d *Drill, survivor, machine *clusters.Node)
 		Expect(err).NotTo(HaveOccurred())
 	}
 	Expect(d.Took("it serves", time.Since(began), d.Timing.Restored())).To(Succeed())
-}
-
-// refusesToForget fails unless the runbook refuses to forget a node, with a complaint.
-func refusesToForget(ctx context.Context, survivor *clusters.Node, name, complaint string) error {
-	said, err := run(ctx, survivor, forgetScript, name)
-	return refused(said, err, complaint)
 }

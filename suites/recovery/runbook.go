@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 
 	"faultline/clusters"
 	. "faultline/suites/drill"
@@ -27,14 +28,14 @@ var (
 	backupScript string
 	//go:embed restore.sh
 	restoreScript string
+	//go:embed restore-authorities.sh
+	restoreAuthoritiesScript string
 	//go:embed forget-master.sh
 	forgetScript string
 	//go:embed force-new-cluster.sh
 	forceScript string
 	//go:embed invite-master.sh
 	inviteScript string
-	//go:embed restore-authorities.sh
-	restoreAuthoritiesScript string
 	//go:embed join-master.sh
 	joinScript string
 	//go:embed reclaim-space.sh
@@ -61,6 +62,22 @@ func refused(said string, err error, complaint string) error {
 	}
 	text := err.Error() + said
 	return Unless(strings.Contains(text, complaint) && strings.Contains(text, "nothing was changed"), err)
+}
+
+// refusesOn fails unless a runbook refuses on a node, with a complaint, before it changes anything.
+func refusesOn(ctx context.Context, n *clusters.Node, script, complaint string, args ...string) error {
+	said, err := run(ctx, n, script, args...)
+	return refused(said, err, complaint)
+}
+
+// carryOut expects that a runbook succeeds, and measures how long it takes until all is mended.
+func carryOut(d *Drill, what, mended string, within clusters.Bounds, runbook func() (said string, err error)) (said string) {
+	ginkgo.GinkgoHelper()
+	began := time.Now()
+	said, err := runbook()
+	gomega.Expect(d.Told(what, err)).To(gomega.Succeed(), said)
+	gomega.Expect(d.Took(mended, time.Since(began), within)).To(gomega.Succeed())
+	return said
 }
 
 // Where the runbooks' files are on a node, while they are there at all.

@@ -201,11 +201,18 @@ func having(path, content string) func(*machine) {
 	return func(m *machine) { m.write(path, content) }
 }
 
-func TestBackupRefuses(t *testing.T) {
-	_, certificate, err := keyPair()
+// testKeys are a key and a certificate to encrypt for it.
+func testKeys(t *testing.T) (key, certificate []byte) {
+	t.Helper()
+	key, certificate, err := keyPair()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return key, certificate
+}
+
+func TestBackupRefuses(t *testing.T) {
+	_, certificate := testKeys(t)
 	prepare := func(t *testing.T) *machine {
 		m := newMachine(t)
 		m.write("root/backup.pem", string(certificate))
@@ -243,14 +250,8 @@ func lostMaster(t *testing.T, key, certificate []byte, change func(*machine)) *m
 }
 
 func TestRestoreRefuses(t *testing.T) {
-	key, certificate, err := keyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, _, err := keyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, certificate := testKeys(t)
+	other, _ := testKeys(t)
 	asIs := func(*machine) {}
 	prepare := func(t *testing.T) *machine { return lostMaster(t, key, certificate, asIs) }
 	archiveOf := func(change func(*machine)) func(*machine) {

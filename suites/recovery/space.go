@@ -25,7 +25,7 @@ var _ = Describe("An etcd that revisions of one object have filled", Topology("t
 	It("takes writes again when it has forgotten the old ones", Claims("ETCD-24"), func(ctx SpecContext) {
 		d := On(ctx, "three-host-stacked")
 		master := d.With(clusters.ControlPlane)[0]
-		Expect(d.Told("the runbook leaves an etcd with space alone", refusesToReclaim(ctx, master))).To(Succeed())
+		Expect(d.Told("the runbook leaves an etcd with space alone", refusesOn(ctx, master, reclaimScript, "no member is out of space"))).To(Succeed())
 		Expect(d.Attempt("create an object", create(filling))).To(BeAccepted())
 		d.Inject(fault.SetFlag(fmt.Sprintf("--quota-backend-bytes=%d", smallQuota), d.EtcdMembers()...).Losing(clusters.Etcd))
 		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
@@ -34,10 +34,8 @@ var _ = Describe("An etcd that revisions of one object have filled", Topology("t
 		Expect(d.StaysTrue("nobody can write", refusedForSpace)).To(Succeed())
 		Expect(d.StaysTrue("everybody can read", exists(filling, true))).To(Succeed())
 		d.BeginRepair()
-		began := time.Now()
-		said, err := run(ctx, master, reclaimScript)
-		Expect(d.Told("the runbook reclaims the space", err)).To(Succeed(), said)
-		Expect(d.Took("etcd takes writes again", time.Since(began), d.Timing.Restored())).To(Succeed())
+		carryOut(d, "the runbook reclaims the space", "etcd takes writes again", d.Timing.Restored(),
+			func() (string, error) { return run(ctx, master, reclaimScript) })
 		Expect(d.BecomesTrue("one can write", d.Timing.Noticed(), remove(filling))).To(Succeed())
 
 		d.Undo()
@@ -68,10 +66,4 @@ func refusedForSpace(ctx context.Context, c kubernetes.Interface) error {
 		return errors.New("it was overwritten once more")
 	}
 	return Unless(strings.Contains(err.Error(), "database space exceeded"), err)
-}
-
-// refusesToReclaim fails unless the runbook refuses, because there is space.
-func refusesToReclaim(ctx context.Context, n *clusters.Node) error {
-	said, err := run(ctx, n, reclaimScript)
-	return refused(said, err, "no member is out of space")
 }

@@ -59,6 +59,9 @@ func (i identity) texts(t *testing.T) (certificate, key string) {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.certificate.Raw})), string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 }
 
+// authorities are the files of a master's.
+const authorities = "ca front-proxy-ca etcd/ca"
+
 const year = 365 * 24 * time.Hour
 
 // kubeletPEM is where a kubelet has its identity.
@@ -94,7 +97,7 @@ func newMaster(t *testing.T) (*machine, identity) {
 	t.Helper()
 	m := newMachine(t)
 	authority := issued(t, "authority", nil, 10*year)
-	for name := range strings.FieldsSeq("ca front-proxy-ca etcd/ca") {
+	for name := range strings.FieldsSeq(authorities) {
 		m.keep(name, authority)
 	}
 	for name := range strings.FieldsSeq("apiserver apiserver-kubelet-client front-proxy-client apiserver-etcd-client etcd/server etcd/peer etcd/healthcheck-client") {
@@ -145,36 +148,33 @@ func TestRenewRenewsWhatHasExpired(t *testing.T) {
 		if out, err := verify.CombinedOutput(); err != nil {
 			t.Errorf("%s: the kubelet's certificate: %v: %s", name, err, out)
 		}
+		if !strings.Contains(m.read("asked"), "certs renew all") {
+			t.Errorf("%s: it asked for %q", name, m.read("asked"))
+		}
 		if !strings.Contains(m.read(kubeletPEM), "PRIVATE KEY") {
 			t.Errorf("%s: the kubelet has no key", name)
 		}
 	}
 }
 
-// robbed is a master, and the archive of it, that has lost something since.
-func robbed(t *testing.T, certificate, key []byte, rob func(*machine)) *machine {
+// robbed is a master, with the archive of it, whose authority may be used to change it since.
+func robbed(t *testing.T, certificate, key []byte, rob func(*machine, identity)) *machine {
 	t.Helper()
-	m, _ := newMaster(t)
+	m, authority := newMaster(t)
 	m.write("root/backup.pem", string(certificate))
 	if said, err := m.run(backupScript, "/root/backup.archive", "/root/backup.pem"); err != nil {
 		t.Fatalf("back up: %v: %s", err, said)
 	}
 	m.write("root/backup.key", string(key))
-	rob(m)
+	rob(m, authority)
 	return m
 }
 
 func TestRestoreAuthoritiesRefuses(t *testing.T) {
-	key, certificate, err := keyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, _, err := keyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, certificate := testKeys(t)
+	other, _ := testKeys(t)
 	another := func(m *machine) {
-		for name := range strings.FieldsSeq("ca front-proxy-ca etcd/ca") {
+		for name := range strings.FieldsSeq(authorities) {
 			m.keep(name, issued(t, "authority", nil, year))
 		}
 		m.write("etc/kubernetes/pki/sa.key", "another")
@@ -182,7 +182,7 @@ func TestRestoreAuthoritiesRefuses(t *testing.T) {
 	}
 	renewed := func(m *machine) { m.write("etc/kubernetes/pki/sa.key", "sa.key") }
 	prepare := func(t *testing.T) *machine {
-		return robbed(t, certificate, key, func(m *machine) { m.write("etc/kubernetes/pki/sa.key", "another") })
+		return robbed(t, certificate, key, func(m *machine, _ identity) { m.write("etc/kubernetes/pki/sa.key", "another") })
 	}
 	m := refusals{
 		"a master that has lost nothing": {renewed, nil, "is as in the archive"},
@@ -203,21 +203,20 @@ func TestRestoreAuthoritiesRefuses(t *testing.T) {
 }
 
 func TestRestoreAuthoritiesPutsBackWhatIsLostAlone(t *testing.T) {
-	key, certificate, err := keyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, certificate := testKeys(t)
 	foreign := issued(t, "authority", nil, year)
 	for name, c := range map[string]struct {
-		rob  func(*machine)
+		rob  func(*machine, identity)
 		lost string
 	}{
-		"an authority":               {func(m *machine) { m.remove("etc/kubernetes/pki/front-proxy-ca.crt") }, "pki/front-proxy-ca.crt"},
-		"a key":                      {func(m *machine) { m.remove("etc/kubernetes/pki/etcd/server.key") }, "pki/etcd/server.crt pki/etcd/server.key"},
-		"a foreign certificate":      {func(m *machine) { m.keep("apiserver", issued(t, "apiserver", &foreign, year)) }, "pki/apiserver.crt pki/apiserver.key"},
-		"a kubeconfig":               {func(m *machine) { m.remove("etc/kubernetes/admin.conf") }, "admin.conf"},
-		"a kubeconfig for another":   {func(m *machine) { m.keepKubeconfig("scheduler", foreign, issued(t, "scheduler", &foreign, year)) }, "scheduler.conf"},
-		"everything outside of etcd": {func(m *machine) { m.remove("etc/kubernetes/pki") }, "pki/ca.crt"},
+		"an authority":          {func(m *machine, _ identity) { m.remove("etc/kubernetes/pki/front-proxy-ca.crt") }, "pki/front-proxy-ca.crt"},
+		"a key":                 {func(m *machine, _ identity) { m.remove("etc/kubernetes/pki/etcd/server.key") }, "pki/etcd/server.crt pki/etcd/server.key"},
+		"a foreign certificate": {func(m *machine, _ identity) { m.keep("apiserver", issued(t, "apiserver", &foreign, year)) }, "pki/apiserver.crt pki/apiserver.key"},
+		"a kubeconfig":          {func(m *machine, _ identity) { m.remove("etc/kubernetes/admin.conf") }, "admin.conf"},
+		"a kubeconfig for another": {func(m *machine, _ identity) {
+			m.keepKubeconfig("scheduler", foreign, issued(t, "scheduler", &foreign, year))
+		}, "scheduler.conf"},
+		"everything outside of etcd": {func(m *machine, _ identity) { m.remove("etc/kubernetes/pki") }, "pki/ca.crt"},
 	} {
 		m := robbed(t, certificate, key, c.rob)
 		said, err := m.run(restoreAuthoritiesScript, "/root/backup.archive", "/root/backup.key")
@@ -229,30 +228,23 @@ func TestRestoreAuthoritiesPutsBackWhatIsLostAlone(t *testing.T) {
 		}
 	}
 
-	m := robbed(t, certificate, key, func(*machine) {})
-	_, authority := newMaster(t)
-	m.keep("ca", authority)
-	m.keep("front-proxy-ca", authority)
-	m.keep("etcd/ca", authority)
+	m := robbed(t, certificate, key, func(m *machine, _ identity) {
+		for name := range strings.FieldsSeq(authorities) {
+			m.keep(name, foreign)
+		}
+	})
 	if said, err := m.run(restoreAuthoritiesScript, "/root/backup.archive", "/root/backup.key"); err != nil {
 		t.Errorf("authorities were made anew, but for the key of service accounts: %v: %s", err, said)
 	}
 }
 
 func TestRestoreAuthoritiesKeepsWhatWasRenewed(t *testing.T) {
-	key, certificate, err := keyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, authority := newMaster(t)
-	m.write("root/backup.pem", string(certificate))
-	m.write("root/backup.key", string(key))
-	if said, err := m.run(backupScript, "/root/backup.archive", "/root/backup.pem"); err != nil {
-		t.Fatalf("back up: %v: %s", err, said)
-	}
-	m.keep("apiserver", issued(t, "apiserver", &authority, 2*year))
+	key, certificate := testKeys(t)
+	m := robbed(t, certificate, key, func(m *machine, authority identity) {
+		m.keep("apiserver", issued(t, "apiserver", &authority, 2*year))
+		m.write("etc/kubernetes/pki/sa.key", "another")
+	})
 	renewed := m.read("etc/kubernetes/pki/apiserver.crt")
-	m.write("etc/kubernetes/pki/sa.key", "another")
 	if said, err := m.run(restoreAuthoritiesScript, "/root/backup.archive", "/root/backup.key"); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
