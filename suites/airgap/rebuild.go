@@ -50,7 +50,7 @@ func rebuildAWorker(ctx context.Context, d *Drill) {
 	_, err = worker.Exec(ctx, "kubeadm", "join", "--config="+clusters.KubeadmConfig)
 	Expect(d.Told("the machine joins", err)).To(Succeed())
 	Expect(d.BecomesTrue("it is a node that is ready", d.Timing.NodeReturn(), NodeJoined(worker.Name))).To(Succeed())
-	Expect(d.Took("it is replaced", time.Since(began), d.Timing.NodeReturn())).To(Succeed())
+	Expect(d.TookToRecover("it is replaced", time.Since(began), d.Timing.NodeReturn())).To(Succeed())
 	Expect(d.StartPod(podOf(worker, preloaded, "", corev1.PullIfNotPresent))).To(Succeed())
 	Expect(d.BecomesTrue("the application waits for its image", d.Timing.ImageRefused(), waitsForImage(clusters.AirGapNamespace, ofApplication))).To(Succeed())
 	Expect(d.StaysTrue("it does not run", PodsReady(clusters.AirGapNamespace, ofApplication, 0))).To(Succeed())
@@ -59,6 +59,7 @@ func rebuildAWorker(ctx context.Context, d *Drill) {
 	outage := time.Since(stopped)
 	d.UndoLast()
 	Expect(d.BecomesTrue("it runs when the registry is back", d.Timing.ImageRetried(outage), PodsReady(clusters.AirGapNamespace, ofApplication, 1))).To(Succeed())
+	recovery.Conforms(d)
 	nothingLeft(ctx, d, before)
 	d.Undo() // closes the fault: there is nothing to put back any more
 	Expect(d).To(Resume(probe.Workload).On(worker).Within(d.Timing.NodeReturn()))

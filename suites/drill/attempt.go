@@ -171,10 +171,19 @@ func (d *Drill) BecomesTrue(what string, within clusters.Bounds, condition Reque
 
 // Took puts a measured duration into the record, and fails where it is out of bounds.
 func (d *Drill) Took(what string, took time.Duration, within clusters.Bounds) error {
+	return d.took(what, took, within, false)
+}
+
+// TookToRecover is Took for a recovery: its time is compared with that of earlier runs.
+func (d *Drill) TookToRecover(what string, took time.Duration, within clusters.Bounds) error {
+	return d.took(what, took, within, true)
+}
+
+func (d *Drill) took(what string, took time.Duration, within clusters.Bounds, recovery bool) error {
 	o := record.Observation{
 		Expected: fmt.Sprintf("%s after %s to %s", what, seconds(within.Lower), seconds(within.Upper)), Observed: "after " + seconds(took),
 		OK:      took >= within.Lower && took <= within.Upper,
-		Seconds: floatOf(took), Lower: floatOf(within.Lower), Upper: floatOf(within.Upper),
+		Seconds: floatOf(took), Lower: floatOf(within.Lower), Upper: floatOf(within.Upper), Recovery: recovery,
 	}
 	d.observe(o)
 	if !o.OK {

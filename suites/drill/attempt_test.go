@@ -59,9 +59,13 @@ func TestTookBoundsOnBothSides(t *testing.T) {
 		if err := d.Took("it happens", took, bounds); (err == nil) != ok {
 			t.Errorf("%s: %v, want success %t", took, err, ok)
 		}
-		last := d.experiment.Observations[len(d.experiment.Observations)-1]
-		if last.OK != ok || *last.Seconds != took.Seconds() || *last.Lower != 1 || *last.Upper != 3 {
-			t.Errorf("%s: the record says %+v", took, last)
+		if err := d.TookToRecover("it happens", took, bounds); (err == nil) != ok {
+			t.Errorf("%s to recover: %v, want success %t", took, err, ok)
+		}
+		for i, o := range d.experiment.Observations[len(d.experiment.Observations)-2:] {
+			if o.OK != ok || *o.Seconds != took.Seconds() || *o.Lower != 1 || *o.Upper != 3 || o.Recovery != (i == 1) {
+				t.Errorf("%s: the record says %+v", took, o)
+			}
 		}
 	}
 }

@@ -63,7 +63,7 @@ func replaceAWorker(ctx context.Context, d *Drill) {
 	good := invited(ctx, d, master, long)
 	Expect(d.Told("the machine joins", good.join(ctx, lost, d.Timing.NodeReturn().Upper))).To(Succeed())
 	Expect(d.BecomesTrue("it is a node that is ready", d.Timing.NodeReturn(), NodeJoined(lost.Name))).To(Succeed())
-	Expect(d.Took("it replaces the lost one", time.Since(began), d.Timing.NodeReturn())).To(Succeed())
+	Expect(d.TookToRecover("it replaces the lost one", time.Since(began), d.Timing.NodeReturn())).To(Succeed())
 	Expect(d.BecomesTrue("the cluster has given it a certificate, and asked nobody", d.Timing.Noticed(), good.issued)).To(Succeed())
 	owner, err := steal(ctx, lost)
 	Expect(err).NotTo(HaveOccurred())

@@ -14,7 +14,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
@@ -30,7 +30,7 @@ func recovered(d *Drill) {
 	isWhole(d)
 	sameData(d)
 	Expect(d).To(KeepServing(probe.Workload))
-	conforms(d)
+	Conforms(d)
 }
 
 func isWhole(d *Drill) {
@@ -45,27 +45,30 @@ func sameData(d *Drill) {
 		func(context.Context, kubernetes.Interface) error { return d.SameData() })).To(Succeed())
 }
 
-// conforms expects a sample of what the conformance tests of Kubernetes assert: pods are placed
-// and run, a service leads to them by its name, volumes hold what they should, RBAC decides,
-// and what is deleted goes with everything that belongs to it.
-func conforms(d *Drill) {
+// Conforms expects a sample of what the conformance tests of Kubernetes assert: pods are placed
+// and run, from every node a service leads to them by its name, volumes hold what they should and
+// RBAC decides, and what is deleted goes with everything that belongs to it.
+func Conforms(d *Drill) {
 	GinkgoHelper()
 	d.Afterwards(removeSample)
 	Expect(d.Attempt("create a sample of applications", createSample)).To(BeAccepted())
-	Expect(d.BecomesTrue("the pods of a deployment and one of no controller are placed and ready", d.Timing.NodeReturn(), sampleRuns)).To(Succeed())
-	Expect(d.BecomesTrue("a pod reaches a service by its name, and may do through the API what its role grants and nothing else",
-		d.Timing.NodeReturn(), podIsAnswered)).To(Succeed())
-	Expect(d.BecomesTrue("its volumes hold the configmap, the secret and what another container of it writes", d.Timing.Noticed(), volumesHold(d))).To(Succeed())
+	Expect(d.BecomesTrue("the pods of a deployment and one for every node are placed and ready", d.Timing.NodeReturn(), sampleRuns(len(d.WorkloadNodes())))).To(Succeed())
+	Expect(d.BecomesTrue("a pod on every node reaches a service by its name, and may do through the API what its role grants and nothing else",
+		d.Timing.NodeReturn(), ofClients(isAnswered))).To(Succeed())
+	Expect(d.BecomesTrue("its volumes hold the configmap, the secret and what another container of it writes",
+		d.Timing.Noticed(), ofClients(volumesHold(d)))).To(Succeed())
 	Expect(d.Attempt("delete the sample", removeSample)).To(BeAccepted())
 	Expect(d.BecomesTrue("all its pods are gone", d.Timing.NodeReturn(), sampleIsGone)).To(Succeed())
 }
 
-func sampleRuns(ctx context.Context, c kubernetes.Interface) error {
-	return errors.Join(PodsReady(Namespace, clusters.OfApp(sample), sampleReplicas)(ctx, c), PodsReady(Namespace, clusters.OfApp(sampleClient), 1)(ctx, c))
+// sampleRuns fails unless all pods of the sample are ready, with a client on each of so many nodes.
+func sampleRuns(nodes int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		return errors.Join(PodsReady(Namespace, clusters.OfApp(sample), sampleReplicas)(ctx, c), PodsReady(Namespace, clusters.OfApp(sampleClient), nodes)(ctx, c))
+	}
 }
 
-// sampleIsGone fails while there is a pod of the sample: those of the deployment are deleted by the
-// garbage collector.
+// sampleIsGone fails while there is a pod of the sample: they are deleted by the garbage collector.
 func sampleIsGone(ctx context.Context, c kubernetes.Interface) error {
 	for _, app := range []string{sample, sampleClient} {
 		list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(app))
@@ -90,9 +93,26 @@ var sampleTargets = []struct {
 	{"not granted", "https://kubernetes.default.svc/api/v1/namespaces/" + Namespace + "/secrets/" + sample, http.StatusForbidden},
 }
 
-// podIsAnswered reads, through the API, what the client in the pod has got.
-func podIsAnswered(ctx context.Context, c kubernetes.Interface) error {
-	history, err := c.CoreV1().Pods(Namespace).ProxyGet("http", sampleClient, strconv.Itoa(samplePort), "history", nil).DoRaw(ctx)
+// ofClients fails unless a check of one of the sample's clients passes for all of them, on their nodes.
+func ofClients(check func(context.Context, kubernetes.Interface, *corev1.Pod) error) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(sampleClient))
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, pod := range list.Items {
+			if err := check(ctx, c, &pod); err != nil {
+				errs = append(errs, fmt.Errorf("on %s: %w", pod.Spec.NodeName, err))
+			}
+		}
+		return errors.Join(errs...)
+	}
+}
+
+// isAnswered reads, through the API, what the client in the pod has got.
+func isAnswered(ctx context.Context, c kubernetes.Interface, pod *corev1.Pod) error {
+	history, err := c.CoreV1().Pods(Namespace).ProxyGet("http", pod.Name, strconv.Itoa(samplePort), "history", nil).DoRaw(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the pod by way of the API: %w", err)
 	}
@@ -129,17 +149,13 @@ done`
 
 // volumesHold fails unless the client in the sample's pod finds in its volumes what belongs there, by
 // the kernel of its node.
-func volumesHold(d *Drill) Request {
-	return func(ctx context.Context, c kubernetes.Interface) error {
-		pod, err := c.CoreV1().Pods(Namespace).Get(ctx, sampleClient, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+func volumesHold(d *Drill) func(context.Context, kubernetes.Interface, *corev1.Pod) error {
+	return func(ctx context.Context, _ kubernetes.Interface, pod *corev1.Pod) error {
 		n, err := d.Node(pod.Spec.NodeName)
 		if err != nil {
 			return err
 		}
-		process, err := d.PodOn(n, sampleClient).Process(ctx)
+		process, err := d.PodOn(n, pod.Name).Process(ctx)
 		if err != nil {
 			return err
 		}

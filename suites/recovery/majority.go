@@ -43,7 +43,7 @@ var _ = Describe("When the majority of etcd is destroyed", Nightly, Runbook, Com
 		Expect(d).To(Pause(probe.Schedule).Within(d.Timing.RestoredInAll()))
 		Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.RestoredInAll()))
 		Expect(d).To(KeepServing(probe.Workload))
-		conforms(d)
+		Conforms(d)
 	})
 })
 

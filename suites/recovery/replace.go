@@ -69,5 +69,5 @@ func joinMaster(ctx context.Context, d *Drill, survivor, machine *clusters.Node)
 		_, err := n.Exec(ctx, "rm", authoritiesPath)
 		Expect(err).NotTo(HaveOccurred())
 	}
-	Expect(d.Took("it serves", time.Since(began), d.Timing.Restored())).To(Succeed())
+	Expect(d.TookToRecover("it serves", time.Since(began), d.Timing.Restored())).To(Succeed())
 }

@@ -76,7 +76,7 @@ func carryOut(d *Drill, what, mended string, within clusters.Bounds, runbook fun
 	began := time.Now()
 	said, err := runbook()
 	gomega.Expect(d.Told(what, err)).To(gomega.Succeed(), said)
-	gomega.Expect(d.Took(mended, time.Since(began), within)).To(gomega.Succeed())
+	gomega.Expect(d.TookToRecover(mended, time.Since(began), within)).To(gomega.Succeed())
 	return said
 }
 

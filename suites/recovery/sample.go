@@ -16,7 +16,7 @@ import (
 	. "faultline/suites/drill"
 )
 
-// The sample is a deployment with a service, and a pod of no controller that is their client. All
+// The sample is a deployment with a service, and on every node a pod that is their client. All
 // its objects bear one of the names.
 const (
 	sample         = "attempt-sample"
@@ -49,8 +49,8 @@ func createSample(ctx context.Context, c kubernetes.Interface) error {
 		},
 	}, now)
 	_, errDeployment := c.AppsV1().Deployments(Namespace).Create(ctx, sampleDeployment(), now)
-	_, errPod := c.CoreV1().Pods(Namespace).Create(ctx, clientPod(), now)
-	return errors.Join(errAccount, errRole, errBinding, errConfig, errSecret, errService, errDeployment, errPod)
+	_, errClients := c.AppsV1().DaemonSets(Namespace).Create(ctx, sampleClients(), now)
+	return errors.Join(errAccount, errRole, errBinding, errConfig, errSecret, errService, errDeployment, errClients)
 }
 
 func sampleDeployment() *appsv1.Deployment {
@@ -68,27 +68,35 @@ func sampleDeployment() *appsv1.Deployment {
 	}
 }
 
+// sampleClients are a pod for every node, because names, services and volumes are each node's own.
+func sampleClients() *appsv1.DaemonSet {
+	return &appsv1.DaemonSet{
+		ObjectMeta: metav1.ObjectMeta{Name: sampleClient},
+		Spec: appsv1.DaemonSetSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: clusters.AppLabels(sampleClient)},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: clusters.AppLabels(sampleClient)}, Spec: clientPod()},
+		},
+	}
+}
+
 // clientPod asks for every target, and has a volume of each kind. Its second container counts in the
 // one that was empty.
-func clientPod() *corev1.Pod {
+func clientPod() corev1.PodSpec {
 	client := WorkloadContainer(string(clusters.Application), "serve", "-interval", "250ms")
 	for _, t := range sampleTargets {
 		client.Args = append(client.Args, "-target", t.name+"="+t.url)
 	}
 	counter := WorkloadContainer("counter", "heartbeat", "-file", "/scratch/beat")
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: sampleClient, Labels: clusters.AppLabels(sampleClient)},
-		Spec: corev1.PodSpec{ServiceAccountName: sample, Volumes: []corev1.Volume{
-			{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: sample}}}},
-			{Name: "secret", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: sample}}},
-			{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-		}},
-	}
-	for _, v := range pod.Spec.Volumes {
+	pod := corev1.PodSpec{ServiceAccountName: sample, Volumes: []corev1.Volume{
+		{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: sample}}}},
+		{Name: "secret", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: sample}}},
+		{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+	}}
+	for _, v := range pod.Volumes {
 		client.VolumeMounts = append(client.VolumeMounts, corev1.VolumeMount{Name: v.Name, MountPath: "/" + v.Name})
 	}
 	counter.VolumeMounts = client.VolumeMounts[2:]
-	pod.Spec.Containers = []corev1.Container{client, counter}
+	pod.Containers = []corev1.Container{client, counter}
 	return pod
 }
 
@@ -98,7 +106,7 @@ func removeSample(ctx context.Context, c kubernetes.Interface) error {
 	how := metav1.DeleteOptions{PropagationPolicy: &background}
 	var errs []error
 	for _, err := range []error{
-		c.CoreV1().Pods(Namespace).Delete(ctx, sampleClient, how),
+		c.AppsV1().DaemonSets(Namespace).Delete(ctx, sampleClient, how),
 		c.AppsV1().Deployments(Namespace).Delete(ctx, sample, how),
 		c.CoreV1().Services(Namespace).Delete(ctx, sample, how),
 		c.CoreV1().Secrets(Namespace).Delete(ctx, sample, how),
