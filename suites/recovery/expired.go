@@ -41,18 +41,18 @@ var _ = Describe("A master whose certificates have expired", Topology("single-ma
 	})
 })
 
-// expireAll lets the certificates of a master expire that the API server and its clients show, the
-// kubelet's last, without which nothing starts again. Those of etcd go on: without it nobody could
-// refuse the others.
+// expireAll lets the certificates of a master expire that the API server and its clients show: first
+// those of the clients that give up while the API server starts anew, and the kubelet's last, without
+// which nothing starts again. Those of etcd go on: without it nobody could refuse the others.
 func expireAll(d *Drill, master *clusters.Node) {
 	GinkgoHelper()
 	server := master.Instances(clusters.APIServer)
 	expire := func(use fault.Use, bearers ...clusters.Instance) {
 		d.Then(fault.ExpireCertificate(d.Cluster, use, bearers...).Losing(clusters.Components...))
 	}
+	expire(fault.ClientCertificate, append(master.Instances(clusters.Scheduler), master.Instances(clusters.ControllerManager)...)...)
 	expire(fault.KubeletClientCertificate, server...)
 	Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
-	expire(fault.ClientCertificate, append(master.Instances(clusters.Scheduler), master.Instances(clusters.ControllerManager)...)...)
 	expire(fault.ServingCertificate, server...)
 	Expect(d.BecomesTrue("the API server answers who does not look at its certificate", d.Timing.CrashLoopReturn(),
 		answered(credulous(d.RESTConfig(d.Front())), http.StatusOK))).To(Succeed())
