@@ -87,7 +87,7 @@ func Close(ctx context.Context) error {
 	if bench == nil {
 		return nil
 	}
-	if os.Getenv("SKIP_RESOURCE_CLEANUP") != "" && bench.cluster != nil {
+	if rundir.KeepsCluster() && bench.cluster != nil {
 		bench.Progress.Printf("kept: cluster %s; KUBECONFIG=%s; remove it with: make clean", bench.cluster.Name, bench.cluster.Kubeconfig)
 		return bench.journal.Close()
 	}
@@ -96,7 +96,7 @@ func Close(ctx context.Context) error {
 
 // CloseRun removes what all processes of the run shared.
 func CloseRun(ctx context.Context) error {
-	if bench == nil || os.Getenv("SKIP_RESOURCE_CLEANUP") != "" {
+	if bench == nil || rundir.KeepsCluster() {
 		return nil
 	}
 	return kind.DeleteNetwork(ctx, bench.Engine, bench.Dir.Run)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"faultline/clusters/engine"
 	"faultline/reports"
 	"faultline/reports/gate"
 	"faultline/reports/record"
@@ -75,10 +76,8 @@ func runAndJudge(ctx context.Context, enforced bool) error {
 	if err != nil {
 		return err
 	}
-	if len(run.NotRestored) == 0 {
-		if err := dir.RemoveState(); err != nil {
-			return err
-		}
+	if err := settle(context.WithoutCancel(ctx), dir, len(run.NotRestored)); err != nil {
+		run.Failures = append(run.Failures, fmt.Sprintf("something of the run is left: %v; undo faults with: make chaos-recover; and then remove the rest with: make clean", err))
 	}
 	judgeAndRemember(run, p.policy, enforced)
 	return publish(ctx, dir, run)
@@ -141,7 +140,7 @@ func runSuite(dir rundir.Dir, args []string) error {
 		return err
 	}
 	stop := func() error { return nil }
-	if os.Getenv("SKIP_RESOURCE_CLEANUP") == "" {
+	if !rundir.KeepsCluster() {
 		reaper, err := startReaper("reap", dir.Run)
 		if err != nil {
 			return err
@@ -155,6 +154,22 @@ func runSuite(dir rundir.Dir, args []string) error {
 	signal.Notify(ignored, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(ignored)
 	return errors.Join(cmd.Run(), stop())
+}
+
+// settle removes the private state of a run that has ended, unless its cluster stays, which needs it.
+// Of faults whose undo the run could not prove it takes back first what outlives a cluster.
+func settle(ctx context.Context, dir rundir.Dir, open int) error {
+	if rundir.KeepsCluster() {
+		return nil
+	}
+	if open == 0 {
+		return dir.RemoveState()
+	}
+	e, err := engine.Detect(ctx)
+	if err != nil {
+		return err
+	}
+	return forget(ctx, e, dir.Run)
 }
 
 // refuse leaves a summary of a run that was refused before anything changed.

@@ -116,7 +116,7 @@ func notRestored(dir rundir.Dir) ([]string, error) {
 	var names []string
 	for _, e := range entries {
 		if e.Open() {
-			names = append(names, fmt.Sprintf("%s is %s; undo it with: make chaos-recover", e, e.State))
+			names = append(names, fmt.Sprintf("%s is %s, and not proven undone", e, e.State))
 		}
 	}
 	return names, err
