@@ -15,22 +15,43 @@ const KindErase Kind = "erase"
 // kubeconfigs and manifests in /etc/kubernetes, the kubelet's configuration and identity, the
 // configuration of the pod network, and etcd's data. What is left is what an installer finds on
 // a machine that replaces a lost one with the same name and address: a kubelet that is stopped, a
-// container runtime, and images.
+// container runtime that knows of no pod, and images.
 //
 // The state waits on the node, outside of where anything looks for it.
 //
 // Proof: the processes of all static pods or, on a worker, of kubelet and kube-proxy are gone,
-// with certificates, the pod network's configuration and etcd's data. Undo: where nobody has set
-// the node up again, the state is put back and the kubelet started. A master that has manifests again keeps them, with its new
-// data: the old one is thrown away, since it belongs to a cluster that has gone on without it.
-// So does a worker whose kubelet has got a certificate again. Healed: every process runs and
-// stays.
+// with every pod, certificates, the pod network's configuration and etcd's data. Undo: where nobody
+// has set the node up again, the state is put back and the kubelet started. A master that has
+// manifests again keeps them, with its new data: the old one is thrown away, since it belongs to a
+// cluster that has gone on without it. So does a worker whose kubelet has got a certificate again.
+// Healed: every process runs and stays.
 func Erase(nodes ...*clusters.Node) Fault { return perNode(KindErase, nodes, planErase) }
+
+// scopes has a function that finds the control groups of containers.
+const scopes = `scopes() { find /sys/fs/cgroup -depth -type d -name 'cri-containerd-*' "$@" 2>/dev/null; }
+`
+
+// forgetPods has a function that lets containerd forget pods whose processes were killed, once it
+// has noticed. With cgroup v1 it leaves control groups of those whose shims were killed, too, and
+// the next kubelet to start waits three seconds for each (cAdvisor).
+const forgetPods = scopes + `forget_pods() {
+  for try in $(seq 100); do
+    if crictl --timeout 30s rmp --force --all >/dev/null 2>&1; then
+      scopes -exec rmdir {} + || true
+      [ -n "$(scopes)" ] || return 0
+    fi
+    sleep 0.1
+  done
+  echo "pods or their control groups do not go: $(crictl pods --quiet) $(scopes)" >&2
+  return 1
+}
+`
 
 // eraseScript does it for the fault $1, with etcd's data directory $2. What it changes last
 // tells the undo that it was complete.
-const eraseScript = enter + armed + containersOf + `systemctl stop kubelet.service
+const eraseScript = enter + armed + containersOf + forgetPods + `systemctl stop kubelet.service
 for p in $(containers); do kill -s KILL "$p" 2>/dev/null || true; done
+forget_pods
 mkdir -p "$d/kept/part"
 cp -a /etc/kubernetes "$d/kept/part/kubernetes"
 mkdir "$d/kept/part/kubelet"
@@ -86,7 +107,7 @@ func planErase(ctx context.Context, n *clusters.Node, id string) (effect, error)
 			if err == nil {
 				_, err = n.Exec(ctx, command(erasedScript, clusters.EtcdData)...)
 			}
-			return proof + "; certificates, the pod network's configuration and etcd's data are gone", err
+			return proof + "; pods, certificates, the pod network's configuration and etcd's data are gone", err
 		},
 		landing:   stopLanding,
 		recovered: func(ctx context.Context) (time.Time, error) { return allStay(ctx, all) },
@@ -106,9 +127,10 @@ func erasable(n *clusters.Node) (all clusters.Instances, setUp string, err error
 	}
 }
 
-// erasedScript fails while a certificate, a manifest or the data of etcd in $1 is there.
-const erasedScript = `for place in /etc/kubernetes/pki /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /var/lib/kubelet/config.yaml "$1/member"; do
+// erasedScript fails while a pod, a certificate, a manifest or the data of etcd in $1 is there.
+const erasedScript = scopes + `for place in /etc/kubernetes/pki /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /var/lib/kubelet/config.yaml "$1/member"; do
   [ ! -e "$place" ] || { echo "$place is there" >&2; exit 1; }
 done
 [ -z "$(ls /etc/cni/net.d 2>/dev/null)" ] || { echo "the configuration of a pod network is there" >&2; exit 1; }
+[ -z "$(crictl pods --quiet)$(scopes)" ] || { echo "a pod or the control group of a container is there" >&2; exit 1; }
 `
