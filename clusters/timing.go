@@ -68,6 +68,7 @@ const (
 	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
 	terminationGrace    = 30 * time.Second                // static pods
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
+	reflectorRetry      = 2 * 30 * time.Second            // client-go's reflector: up to 30 s between tries, jittered to twice that
 	cacheWait           = 3 * time.Second                 // watch cache, blockTimeout
 	podCollection       = 20 * time.Second                // controller manager, pod garbage collector (gcCheckPeriod)
 	eventTTL            = time.Hour                       // API server --event-ttl
@@ -157,6 +158,13 @@ func (t Timing) DeposedLeader() Bounds {
 // server: its lease has to run out, and another server to notice.
 func (t Timing) ServiceDropsServer() Bounds {
 	return Bounds{Upper: t.upper(endpointLease + endpointReconcile)}
+}
+
+// ServiceFindsServer bounds when the service named kubernetes leads to API servers again that were
+// all gone. The proxy of each node has heard how they took their leave, and asks again only when
+// its watches' back-off is over, which an API server that is back does not end.
+func (t Timing) ServiceFindsServer() Bounds {
+	return Bounds{Upper: t.ControlPlaneReturn().Upper + t.upper(reflectorRetry)}
 }
 
 // StaticPodRestart bounds the kubelet's first restart of a dead static pod

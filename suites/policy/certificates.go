@@ -54,9 +54,10 @@ var _ = Describe("Whoever shows a certificate that has expired or is of another 
 		for _, forged := range worthless(d, fault.KubeletClientCertificate, d.Instances(clusters.APIServer)[0]) {
 			By(forged.String())
 			d.Then(forged.Losing(clusters.APIServer)) // which has to start anew to read it
-			for _, name := range []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.Reconcile, probe.ServiceAPI} {
+			for _, name := range []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.Reconcile} {
 				Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn()))
 			}
+			Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer()))
 			Expect(d.StaysTrue("every kubelet is asked for a log, and refuses (401)", kubeletsRefuse)).To(Succeed())
 			Expect(d.StaysTrue("every node is ready", AllNodesReady)).To(Succeed())
 			Expect(d).To(KeepServing(probe.Workload))

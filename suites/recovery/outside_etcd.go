@@ -93,7 +93,7 @@ var _ = Describe("A control plane that has kept etcd and lost", Topology("single
 		putBack := kubeletClient.remake(ctx, d)
 
 		comesThrough(d, time.Now())
-		Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer()))
 		Expect(acquainted(ctx, d, refusedByKubelets)).To(Succeed())
 		for _, r := range reach {
 			Expect(d.Told("nobody can "+r.what, Unless(r.through(d)(ctx, nil) != nil, nil))).To(Succeed())
@@ -127,7 +127,7 @@ func comesThrough(d *Drill, since time.Time) {
 func nobodyJoinsAgain(ctx context.Context, d *Drill, since time.Time) {
 	GinkgoHelper()
 	comesThrough(d, since)
-	Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ControlPlaneReturn()))
+	Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer()))
 	Expect(d).To(Resume(probe.Service).Within(d.Timing.NodeReturn()))
 	reaches(d)
 	Expect(acquainted(ctx, d, friends)).To(Succeed())
