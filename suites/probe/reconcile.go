@@ -71,9 +71,12 @@ func (r *reconciling) poll(ctx context.Context, n int) (bool, outcome) {
 	if o.way != record.Up {
 		return false, o
 	}
+	current, _ := scanNumber(a.body, "generation")
 	observed, _ := scanNumber(a.body, "observedGeneration")
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// A restore takes back a change that is newer than the backup: nobody is going to observe it.
+	o.gone = r.number == n && current < r.generation
 	return r.number == n && observed >= r.generation, o
 }
 

@@ -14,7 +14,7 @@ type outcome struct {
 	detail string
 	// instant marks an outcome that was known without a request.
 	instant bool
-	// gone says that the object asked for does not exist.
+	// gone says that the object asked for, or the change of it, does not exist.
 	gone bool
 }
 

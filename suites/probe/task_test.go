@@ -106,6 +106,18 @@ func TestAVanishedPodIsAskedForAnew(t *testing.T) {
 	eventually(t, "another pod", func() bool { return k.done.Up(0, time.Hour) > 0 })
 }
 
+func TestAChangeThatARestoreTookBackIsAskedForAnew(t *testing.T) {
+	api := newFakeAPI()
+	api.reconciling = false
+	k, _ := tasks(t, api, reconcilingAt)
+	eventually(t, "its acceptance", func() bool { k.mu.Lock(); defer k.mu.Unlock(); return k.accepted })
+	unlock := api.lock()
+	api.history, api.generation = 0, api.observed
+	api.reconciling = true
+	unlock()
+	eventually(t, "another change", func() bool { return k.done.Up(0, time.Hour) > 0 })
+}
+
 func TestBoundPodsAreDeleted(t *testing.T) {
 	api := newFakeAPI()
 	k, _ := tasks(t, api, schedulingAt)
