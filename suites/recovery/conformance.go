@@ -93,12 +93,15 @@ var sampleTargets = []struct {
 	{"not granted", "https://kubernetes.default.svc/api/v1/namespaces/" + Namespace + "/secrets/" + sample, http.StatusForbidden},
 }
 
-// ofClients fails unless a check of one of the sample's clients passes for all of them, on their nodes.
+// ofClients fails unless there are clients of the sample, and a check passes for all of them, on their nodes.
 func ofClients(check func(context.Context, kubernetes.Interface, *corev1.Pod) error) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(sampleClient))
 		if err != nil {
 			return err
+		}
+		if len(list.Items) == 0 {
+			return errors.New("the sample has no client")
 		}
 		var errs []error
 		for _, pod := range list.Items {

@@ -1,9 +1,19 @@
 package recovery
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"faultline/clusters"
+	. "faultline/suites/drill"
 )
 
 // answersOf is a pod's history in which every target was answered as it should be.
@@ -42,6 +52,37 @@ func TestEveryTargetHasToBeAnsweredRightly(t *testing.T) {
 	}
 	if err := judgeAnswers([]byte("<html>")); err == nil {
 		t.Error("what is no history passes")
+	}
+}
+
+func TestEveryClientIsChecked(t *testing.T) {
+	client := func(node string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "client-" + node, Namespace: Namespace, Labels: clusters.AppLabels(sampleClient)},
+			Spec:       corev1.PodSpec{NodeName: node},
+		}
+	}
+	other := client("n3")
+	other.Labels = clusters.AppLabels(sample)
+	for complaint, c := range map[string]kubernetes.Interface{
+		"":                         fake.NewClientset(client("n1"), client("n2"), other),
+		"on n4: nobody answers":    fake.NewClientset(client("n1"), client("n4"), client("n2")),
+		"the sample has no client": fake.NewClientset(other),
+	} {
+		checked := 0
+		err := ofClients(func(_ context.Context, _ kubernetes.Interface, pod *corev1.Pod) error {
+			checked++
+			if pod.Spec.NodeName == "n4" {
+				return errors.New("nobody answers")
+			}
+			return nil
+		})(t.Context(), c)
+		if (err == nil) != (complaint == "") || err != nil && err.Error() != complaint {
+			t.Errorf("got %v, want %q", err, complaint)
+		}
+		if err == nil && checked != 2 {
+			t.Errorf("%d of 2 clients were checked", checked)
+		}
 	}
 }
 

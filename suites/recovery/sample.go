@@ -74,14 +74,14 @@ func sampleClients() *appsv1.DaemonSet {
 		ObjectMeta: metav1.ObjectMeta{Name: sampleClient},
 		Spec: appsv1.DaemonSetSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: clusters.AppLabels(sampleClient)},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: clusters.AppLabels(sampleClient)}, Spec: clientPod()},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: clusters.AppLabels(sampleClient)}, Spec: clientSpec()},
 		},
 	}
 }
 
-// clientPod asks for every target, and has a volume of each kind. Its second container counts in the
+// clientSpec is of a pod that asks for every target, and has a volume of each kind. Its second container counts in the
 // one that was empty.
-func clientPod() corev1.PodSpec {
+func clientSpec() corev1.PodSpec {
 	client := WorkloadContainer(string(clusters.Application), "serve", "-interval", "250ms")
 	for _, t := range sampleTargets {
 		client.Args = append(client.Args, "-target", t.name+"="+t.url)
