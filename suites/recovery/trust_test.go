@@ -1,13 +1,6 @@
 package recovery
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
 
@@ -22,25 +15,11 @@ import (
 // signer makes an authority and a front proxy that it has signed. All authorities have the same
 // name, as kubeadm's have.
 func signer(t *testing.T) (authority string, signed *rest.Config) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	child := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "proxy"}, NotBefore: parent.NotBefore, NotAfter: parent.NotAfter,
-	}
-	encode := func(template *x509.Certificate) []byte {
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	}
-	return string(encode(parent)), &rest.Config{TLSClientConfig: rest.TLSClientConfig{CertData: encode(child)}}
+	t.Helper()
+	ca := issued(t, "authority", nil, time.Hour)
+	authority, _ = ca.texts(t)
+	proxy, _ := issued(t, "proxy", &ca, time.Hour).texts(t)
+	return authority, &rest.Config{TLSClientConfig: rest.TLSClientConfig{CertData: []byte(proxy)}}
 }
 
 func namedIs(data map[string]string) *corev1.ConfigMap {
