@@ -68,6 +68,16 @@ func TestClusterThatIsKeptKeepsItsState(t *testing.T) {
 	}
 }
 
+// The state goes only when nothing is open any more: without an engine nobody can tell.
+func TestEndedRunIsSettledOrKeepsItsJournal(t *testing.T) {
+	mark := t.TempDir() + "/mark"
+	dir := ended(t, "touch", mark)
+	settled := settle(t.Context(), dir, 1) == nil
+	if isThere(t, mark) != settled || isThere(t, dir.State) == settled {
+		t.Errorf("settled: %t, it is undone: %t, the state is there: %t", settled, isThere(t, mark), isThere(t, dir.State))
+	}
+}
+
 // What outlives a cluster is undone before the state goes, and keeps it where that fails.
 func TestFaultThatOutlivesTheClusterIsTakenBack(t *testing.T) {
 	mark := t.TempDir() + "/mark"
