@@ -78,10 +78,14 @@ func StopContainers(runtimes ...clusters.Instance) Fault {
 // shimName is what the kernel calls containerd's shims, of whatever version.
 const shimName = "containerd-shim"
 
-// containersOf lists what the node's containerd has started: a shim is called so up to 15
-// bytes, and its children are the first processes of the pod's sandbox and containers.
+// containersOf has functions that list and kill what the node's containerd has started: a shim is
+// called so up to 15 bytes, and its children are the first processes of the pod's sandbox and
+// containers.
 const containersOf = `containers() {
   for shim in $(pgrep -x ` + shimName + `); do echo "$shim"; pgrep -P "$shim" || true; done
+}
+kill_containers() {
+  for p in $(containers); do kill -s KILL "$p" 2>/dev/null || true; done
 }
 `
 
@@ -94,7 +98,7 @@ done
 
 // endScript kills containerd first, which would clean up, and what it has started.
 const endScript = containersOf + `pkill -KILL -x containerd || true
-for p in $(containers); do kill -s KILL "$p" 2>/dev/null || true; done
+kill_containers
 `
 
 // leftScript prints the number of the processes, given as PIDs and starts, that are there.

@@ -50,7 +50,7 @@ const forgetPods = scopes + `forget_pods() {
 // eraseScript does it for the fault $1, with etcd's data directory $2. What it changes last
 // tells the undo that it was complete.
 const eraseScript = enter + armed + containersOf + forgetPods + `systemctl stop kubelet.service
-for p in $(containers); do kill -s KILL "$p" 2>/dev/null || true; done
+kill_containers
 forget_pods
 mkdir -p "$d/kept/part"
 cp -a /etc/kubernetes "$d/kept/part/kubernetes"
