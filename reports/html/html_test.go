@@ -155,6 +155,16 @@ func TestSkippedExperimentsTellWhy(t *testing.T) {
 	}
 }
 
+func TestSabotageRunsAreListed(t *testing.T) {
+	run := fixture.Run()
+	run.Sabotaged = []record.Sabotaged{{Name: "nobody evicts pods", Topology: "multi-master", Seconds: 83, Groups: []string{"WORK"}}}
+	page := render(t, run)
+	parse(t, page)
+	if !strings.Contains(page, "1 sabotage run turned red, as they must") || !strings.Contains(page, "nobody evicts pods (multi-master) WORK") {
+		t.Error("the sabotage run is missing")
+	}
+}
+
 // gated is a run that a policy has judged, with a finding of this outcome.
 func gated(run *record.Run, outcome record.Outcome) *record.Run {
 	limit := 2.5
@@ -197,6 +207,7 @@ func TestHeadlines(t *testing.T) {
 		{gated(one(record.Broken), record.OutcomeHeld), "Everything that the policy demands held"},
 		{gated(one(record.Broken), record.OutcomeInconclusive), "Nothing is broken that the policy demands"},
 		{&record.Run{}, "No experiment ran"},
+		{&record.Run{Sabotaged: []record.Sabotaged{{Name: "lies"}}}, "every sabotage run turned red"},
 		{&record.Run{Refused: "no engine"}, "The run was refused"},
 		{&record.Run{NotRestored: []string{"kill etcd"}}, "The cluster was not restored"},
 		{&record.Run{Failures: []string{"boom"}}, "The harness failed"},

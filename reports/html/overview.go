@@ -91,6 +91,9 @@ func (o *overview) Dense() bool { return len(o.Topologies) > 10 }
 func headline(s record.Summary) (string, record.Verdict) {
 	switch s.Outcome {
 	case record.OutcomeHeld:
+		if s.Experiments.Total == 0 {
+			return "No experiment ran, and every sabotage run turned red", record.Held
+		}
 		if s.Experiments.Broken+s.Experiments.Inconclusive > 0 {
 			return "Everything that the policy demands held", record.Held
 		}

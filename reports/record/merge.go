@@ -169,6 +169,7 @@ func (r *Run) take(run *Run, shard string) {
 			r.Skipped = append(r.Skipped, s)
 		}
 	}
+	r.Sabotaged = append(r.Sabotaged, run.Sabotaged...)
 	for _, f := range run.Failures {
 		r.Failures = append(r.Failures, shard+": "+f)
 	}

@@ -32,6 +32,7 @@ func TestMerge(t *testing.T) {
 	b.Experiments[0].Verdict = record.Broken
 	a.Skipped = []record.Skipped{{Name: "three", Topology: "three", Reason: "no btrfs"}, {Name: "four", Topology: "three", Reason: "no btrfs"}}
 	b.Skipped = slices.Clone(a.Skipped[1:])
+	a.Sabotaged, b.Sabotaged = []record.Sabotaged{{Name: "lies"}}, []record.Sabotaged{{Name: "nobody evicts"}}
 	a.Failures, b.NotRestored = []string{"boom"}, []string{"kill etcd"}
 	b.Claims = append(b.Claims, record.Claim{ID: "C-3"})
 	a.Gate = &record.Gate{Enforced: true}
@@ -51,6 +52,9 @@ func TestMerge(t *testing.T) {
 	}
 	if len(m.Skipped) != 1 || m.Skipped[0].Name != "four" {
 		t.Errorf("skipped: %+v", m.Skipped)
+	}
+	if len(m.Sabotaged) != 2 || m.Sabotaged[1].Name != "nobody evicts" {
+		t.Errorf("sabotaged: %+v", m.Sabotaged)
 	}
 	if m.Failures[0] != "a: boom" || m.NotRestored[0] != "bb: kill etcd" || m.Gate != nil || len(m.Claims) != 3 {
 		t.Errorf("got %+v", m)

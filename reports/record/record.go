@@ -24,6 +24,9 @@ type Run struct {
 	Experiments []Experiment `json:"experiments"`
 	// Skipped are experiments that this machine cannot carry.
 	Skipped []Skipped `json:"skipped,omitempty"`
+	// Sabotaged are the runs that test the suite itself and turned red, as they must. One that does
+	// not is among Failures.
+	Sabotaged []Sabotaged `json:"sabotaged,omitempty"`
 	// Failures are errors of the harness itself, outside any experiment.
 	Failures []string `json:"failures,omitempty"`
 	// NotRestored lists faults whose undo could not be proven at the end.
@@ -42,6 +45,16 @@ type Skipped struct {
 	Claims   []string `json:"claims"`
 	Topology string   `json:"topology"`
 	Reason   string   `json:"reason"`
+}
+
+// Sabotaged is an experiment whose fault, undo or probes were made to lie, or whose system was
+// changed so that the claim is not true any more.
+type Sabotaged struct {
+	Name     string  `json:"name"`
+	Topology string  `json:"topology"`
+	Seconds  float64 `json:"seconds"`
+	// Groups are those of the claims that the changed system contradicts.
+	Groups []string `json:"groups,omitempty"`
 }
 
 // Environment is what the figures of a run depend on.

@@ -63,15 +63,17 @@ const Untested Verdict = "untested"
 
 // Summary is the content of summary.json: what a machine needs to decide.
 type Summary struct {
-	Schema      int            `json:"schema"`
-	Run         string         `json:"run"`
-	StartedAt   time.Time      `json:"startedAt"`
-	Seconds     float64        `json:"seconds"`
-	Outcome     Outcome        `json:"outcome"`
-	ExitStatus  int            `json:"exitStatus"`
-	Experiments Counts         `json:"experiments"`
-	Claims      Counts         `json:"claims"`
-	Verdicts    []ClaimVerdict `json:"verdicts"`
+	Schema      int       `json:"schema"`
+	Run         string    `json:"run"`
+	StartedAt   time.Time `json:"startedAt"`
+	Seconds     float64   `json:"seconds"`
+	Outcome     Outcome   `json:"outcome"`
+	ExitStatus  int       `json:"exitStatus"`
+	Experiments Counts    `json:"experiments"`
+	Claims      Counts    `json:"claims"`
+	// Sabotaged is how many runs that test the suite itself turned red, as they must.
+	Sabotaged int            `json:"sabotaged,omitempty"`
+	Verdicts  []ClaimVerdict `json:"verdicts"`
 	// Failures are the experiments that do not pass.
 	Failures    []Failure `json:"failures"`
 	Harness     []string  `json:"harness,omitempty"`
@@ -154,6 +156,7 @@ func Summarise(run *Run) Summary {
 		Run:         run.ID,
 		StartedAt:   run.StartedAt,
 		Seconds:     run.Seconds,
+		Sabotaged:   len(run.Sabotaged),
 		Verdicts:    claimVerdicts(run),
 		Failures:    []Failure{},
 		Harness:     run.Failures,
@@ -187,7 +190,7 @@ func (s *Summary) outcome() Outcome {
 	add(OutcomeRefused, s.Refused != "")
 	add(OutcomeNotRestored, len(s.NotRestored) > 0)
 	add(OutcomeHarnessError, len(s.Harness) > 0)
-	add(OutcomeInconclusive, s.Experiments.Total == 0)
+	add(OutcomeInconclusive, s.Experiments.Total+s.Sabotaged == 0)
 	if s.Gate.Decides() {
 		for _, f := range s.Gate.Findings {
 			add(f.Outcome, true)

@@ -23,6 +23,8 @@ func TestOutcome(t *testing.T) {
 		"broken beats inconclusive":   {run(inconclusive, broken), record.OutcomeClaimBroken, 1},
 		"an unknown verdict":          {run("fine"), record.OutcomeInconclusive, 2},
 		"nothing tried":               {run(), record.OutcomeInconclusive, 2},
+		"sabotage turned red":         {with(run(), sabotaged), record.OutcomeHeld, 0},
+		"sabotage proves no claim":    {with(run(inconclusive), sabotaged), record.OutcomeInconclusive, 2},
 		"harness failed":              {with(run(held), func(r *record.Run) { r.Failures = []string{"x"} }), record.OutcomeHarnessError, 3},
 		"harness failed, one broken":  {with(run(broken), func(r *record.Run) { r.Failures = []string{"x"} }), record.OutcomeClaimBroken, 1},
 		"not restored":                {with(run(broken), func(r *record.Run) { r.NotRestored = []string{"x"} }), record.OutcomeNotRestored, 4},
@@ -65,6 +67,8 @@ func gated(r record.Run, findings ...record.Outcome) record.Run {
 	}
 	return r
 }
+
+func sabotaged(r *record.Run) { r.Sabotaged = []record.Sabotaged{{Name: "the undo does nothing"}} }
 
 func with(r record.Run, change func(*record.Run)) record.Run {
 	change(&r)

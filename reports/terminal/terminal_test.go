@@ -51,6 +51,17 @@ func TestSkippedExperimentsTellWhy(t *testing.T) {
 	}
 }
 
+func TestSabotageRunsAreCounted(t *testing.T) {
+	run := fixture.Run()
+	if text := render(t, run, Options{Width: 140}); strings.Contains(text, "sabotage") {
+		t.Errorf("sabotage is told where there was none:\n%s", text)
+	}
+	run.Sabotaged = []record.Sabotaged{{Name: "lies"}, {Name: "nobody evicts"}}
+	if text := render(t, run, Options{Width: 140}); !strings.Contains(text, "2 sabotage runs turned red, as they must") {
+		t.Errorf("two sabotage runs are not told in\n%s", text)
+	}
+}
+
 func TestTimeIsAccountedForWhereItIsKnown(t *testing.T) {
 	run := fixture.Run()
 	if text := render(t, run, Options{Width: 140}); strings.Contains(text, "waiting for Kubernetes") {

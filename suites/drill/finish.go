@@ -221,6 +221,7 @@ func (d *Drill) describe() {
 // save writes the experiment's file, unless the drill was a sabotage run.
 func (d *Drill) save() {
 	if d.options.discard {
+		bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, sabotageTold(ginkgo.CurrentSpecReport()), d.now().Seconds(), d.experiment.Name)
 		return
 	}
 	if d.experiment.Verdict == "" {
@@ -229,4 +230,12 @@ func (d *Drill) save() {
 	path := filepath.Join(bench.Dir.Experiments(), d.experiment.ID+".json")
 	gomega.Expect(record.SaveJSON(path, d.experiment)).To(gomega.Succeed(), "save the experiment")
 	bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, d.experiment.Verdict, d.experiment.Seconds, d.experiment.Name)
+}
+
+// sabotageTold is what a sabotage run came to.
+func sabotageTold(spec types.SpecReport) string {
+	if spec.Failed() {
+		return "did not turn red as it must"
+	}
+	return "turned red, as it must"
 }

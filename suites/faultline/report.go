@@ -78,6 +78,7 @@ func assemble(dir rundir.Dir, started time.Time) (*record.Run, error) {
 	}
 	run.Failures = harnessFailures(suites, run.Experiments)
 	run.Skipped = append(skipped(suites), absent()...)
+	run.Sabotaged = sabotaged(suites)
 	run.NotRestored, err = notRestored(dir)
 	return run, err
 }
@@ -161,6 +162,21 @@ func skipped(suites []types.Report) []record.Skipped {
 			if reason := spec.FailureMessage(); reason != "" {
 				all = append(all, record.Skipped{
 					Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, topologyKey), Reason: reason,
+				})
+			}
+		}
+	}
+	return all
+}
+
+// sabotaged finds the sabotage runs that passed, because their experiments turned red.
+func sabotaged(suites []types.Report) []record.Sabotaged {
+	var all []record.Sabotaged
+	for _, suite := range suites {
+		for _, spec := range suite.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStatePassed) {
+			if slices.Contains(spec.Labels(), sabotageLabel) {
+				all = append(all, record.Sabotaged{
+					Name: spec.FullText(), Topology: labelled(spec, topologyKey), Seconds: spec.RunTime.Seconds(), Groups: strings.Fields(labelled(spec, mutationKey)),
 				})
 			}
 		}

@@ -22,6 +22,13 @@ var tiers = []string{"smoke", "core", "nightly"}
 // topologyKey is before the layout in a spec's label.
 const topologyKey = "topology:"
 
+// What labels of sabotage runs say: sabotageLabel that a spec is one, and mutationKey is before the
+// group of claims that a changed system contradicts.
+const (
+	sabotageLabel = "sabotage"
+	mutationKey   = "mutation:"
+)
+
 // defaultTiers is what make chaos runs.
 const defaultTiers = "smoke,core"
 
@@ -60,7 +67,7 @@ func labelFilter() (string, error) {
 	wanted, suffix := os.Getenv("FAULTLINE_TIERS"), ""
 	if wanted == "" {
 		// Sabotage runs test the suite, not Kubernetes.
-		wanted, suffix = defaultTiers, " && !sabotage"
+		wanted, suffix = defaultTiers, " && !"+sabotageLabel
 	}
 	var tierFilter []string
 	for _, tier := range strings.Split(wanted, ",") {
