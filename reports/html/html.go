@@ -25,15 +25,16 @@ var (
 	zoom string
 
 	page = template.Must(template.New("page.gohtml").Funcs(template.FuncMap{
-		"style":    func() template.CSS { return template.CSS(style) },
-		"script":   func() template.JS { return template.JS(script + zoom) },
-		"sign":     sign,
-		"ways":     func() []way { return ways },
-		"seconds":  format.Seconds,
-		"count":    format.Count,
-		"machine":  format.Machine,
-		"pressure": format.Pressure,
-		"date":     date,
+		"style":     func() template.CSS { return template.CSS(style) },
+		"script":    func() template.JS { return template.JS(script + zoom) },
+		"sign":      sign,
+		"ways":      func() []way { return ways },
+		"seconds":   format.Seconds,
+		"count":     format.Count,
+		"sabotaged": format.Sabotaged,
+		"machine":   format.Machine,
+		"pressure":  format.Pressure,
+		"date":      date,
 	}).ParseFS(sources, "assets/*.gohtml"))
 )
 

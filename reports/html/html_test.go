@@ -160,7 +160,7 @@ func TestSabotageRunsAreListed(t *testing.T) {
 	run.Sabotaged = []record.Sabotaged{{Name: "nobody evicts pods", Topology: "multi-master", Seconds: 83, Groups: []string{"WORK"}}}
 	page := render(t, run)
 	parse(t, page)
-	if !strings.Contains(page, "1 sabotage run turned red, as they must") || !strings.Contains(page, "nobody evicts pods (multi-master) WORK") {
+	if !strings.Contains(page, "1 sabotage run turned red, as it must") || !strings.Contains(page, "nobody evicts pods (multi-master) WORK") {
 		t.Error("the sabotage run is missing")
 	}
 }

@@ -84,6 +84,9 @@ func Write(w io.Writer, run *record.Run) error {
 	if cases := skipped(run); len(cases) > 0 {
 		r.add(newSuite("skipped", run.StartedAt, run, cases))
 	}
+	if cases := sabotaged(run); len(cases) > 0 {
+		r.add(newSuite("sabotage", run.StartedAt, run, cases))
+	}
 	for _, topology := range run.Topologies() {
 		var cases []testcase
 		var started time.Time
@@ -205,6 +208,15 @@ func skipped(run *record.Run) []testcase {
 			Class: "faultline." + k.Topology, Name: name(&record.Experiment{Name: k.Name, Claims: k.Claims}),
 			Skipped: &problem{Message: firstLine(k.Reason), Type: "skipped", Text: k.Reason},
 		})
+	}
+	return cases
+}
+
+// sabotaged is a case for each sabotage run that turned red, as it must.
+func sabotaged(run *record.Run) []testcase {
+	var cases []testcase
+	for _, s := range run.Sabotaged {
+		cases = append(cases, testcase{Class: "faultline." + s.Topology, Name: s.Name, Time: seconds(s.Seconds)})
 	}
 	return cases
 }

@@ -174,6 +174,13 @@ func TestSkippedExperimentsTellWhy(t *testing.T) {
 	}
 }
 
+func TestSabotageRunsAreCases(t *testing.T) {
+	p, _ := render(t, &record.Run{Sabotaged: []record.Sabotaged{{Name: "the undo does nothing", Topology: "single", Seconds: 41}}})
+	if c := p.Suites[0].Cases[0]; p.Tests != 1 || p.Errors+p.Failures != 0 || c.Skipped != nil || c.Name != "the undo does nothing" {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestForbiddenCharactersAreReplaced(t *testing.T) {
 	run := fixture.Run()
 	run.Experiments[0].Name = "bell \a escape \x1b[31m \xff </testcase> ]]>"

@@ -78,6 +78,9 @@ func head(run *record.Run) string {
 		page += "; median recovery " + format.Seconds(m)
 	}
 	page += fmt.Sprintf(".\n%s: %s.\n", format.Count(s.Claims.Total, "claim"), format.Counts(s.Claims))
+	if s.Sabotaged > 0 {
+		page += format.Sabotaged(s.Sabotaged) + ".\n"
+	}
 	e := run.Environment
 	facts := []string{"Run " + Text(run.ID)}
 	for _, f := range [][2]string{{"Kubernetes", e.Kubernetes}, {"etcd", e.Etcd}, {"engine", e.Engine}, {"profile", e.Profile}, {"Faultline", e.FaultlineVersion}} {

@@ -38,6 +38,7 @@ func TestRealisticRun(t *testing.T) {
 	run.Environment.Seed = 42
 	run.Skipped = []record.Skipped{{Name: "survives", Topology: "mirror", Reason: "no btrfs"}}
 	run.Failures = []string{"boom"}
+	run.Sabotaged = []record.Sabotaged{{Name: "lies"}}
 	for i := range run.Experiments {
 		run.Experiments[i].Pressure = &record.Pressure{CPU: 0.82}
 	}
@@ -48,7 +49,7 @@ func TestRealisticRun(t *testing.T) {
 	rest := page
 	for _, part := range []string{ // in this order
 		"15 experiments in 11m42s: 10 held, 2 drifted, 1 broken, 2 inconclusive; median recovery 5.50 s",
-		"20 claims: 10 held, 2 drifted, 1 broken, 3 inconclusive, 4 untested", "Kubernetes v1.37.2", "seed 42",
+		"20 claims: 10 held, 2 drifted, 1 broken, 3 inconclusive, 4 untested", "1 sabotage run turned red, as it must", "Kubernetes v1.37.2", "seed 42",
 		"**harness error**: boom",
 		"#### broken: one API server of three may be lost unnoticed, on three-host-stacked",
 		"- claim API-07: Two or more API servers", "expected writes resume within 3 s; observed writes failed for 21.4 s",

@@ -204,7 +204,7 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 	p.line(p.paint(verdict, strings.ToUpper(string(s.Outcome))) + "  run " + plain(run.ID))
 	texts := []string{first, format.Count(s.Claims.Total, "claim") + ": " + format.Counts(s.Claims)}
 	if s.Sabotaged > 0 {
-		texts = append(texts, format.Count(s.Sabotaged, "sabotage run")+" turned red, as they must")
+		texts = append(texts, format.Sabotaged(s.Sabotaged))
 	}
 	if spent, known := record.TotalSpent(run.Experiments); known {
 		texts = append(texts, fmt.Sprintf("time: %s waiting for Kubernetes, %s clusters, %s faults, %s steady states, %s restoring and audits",

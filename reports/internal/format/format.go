@@ -95,6 +95,15 @@ func Count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun
 }
 
+// Sabotaged writes how many sabotage runs turned red. One that does not is a failure of the harness.
+func Sabotaged(n int) string {
+	they := "they"
+	if n == 1 {
+		they = "it"
+	}
+	return Count(n, "sabotage run") + " turned red, as " + they + " must"
+}
+
 // Counts writes how many came to each verdict: 10 held, 2 broken.
 func Counts(c record.Counts) string {
 	var parts []string
