@@ -24,7 +24,9 @@ type Action struct {
 	// Subresource is what of the object it was about: status, binding, scale ...
 	Subresource string
 	Name        string
-	Code        int
+	// UID is the object's, as far as the request names it: that of a binding is its pod's.
+	UID  string
+	Code int
 }
 
 // OnLease tells whether the action is about a leader lock or a node's heartbeat.
@@ -52,7 +54,7 @@ func parseActions(out []byte, since time.Time) ([]Action, error) {
 			UserAgent      string
 			SourceIPs      []string
 			Verb           string
-			ObjectRef      struct{ Resource, Subresource, Name string }
+			ObjectRef      struct{ Resource, Subresource, Name, UID string }
 			ResponseStatus struct{ Code int }
 		}
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
@@ -66,7 +68,7 @@ func parseActions(out []byte, since time.Time) ([]Action, error) {
 		}
 		actions = append(actions, Action{
 			At: e.StageTimestamp, User: e.User.Username, UserAgent: e.UserAgent, SourceIP: strings.Join(e.SourceIPs, ","),
-			Verb: e.Verb, Resource: e.ObjectRef.Resource, Subresource: e.ObjectRef.Subresource, Name: e.ObjectRef.Name, Code: e.ResponseStatus.Code,
+			Verb: e.Verb, Resource: e.ObjectRef.Resource, Subresource: e.ObjectRef.Subresource, Name: e.ObjectRef.Name, UID: e.ObjectRef.UID, Code: e.ResponseStatus.Code,
 		})
 	}
 	return actions, lines.Err()

@@ -142,9 +142,9 @@ func TestParseContainersNewestFirst(t *testing.T) {
 }
 
 func TestParseActions(t *testing.T) {
-	line := `{"stageTimestamp":"2026-01-02T03:04:05Z","user":{"username":"system:kube-scheduler"},"userAgent":"kube-scheduler/v1","sourceIPs":["10.0.0.2"],"verb":"create","objectRef":{"resource":"pods","name":"p"},"responseStatus":{"code":201}}`
+	line := `{"stageTimestamp":"2026-01-02T03:04:05Z","user":{"username":"system:kube-scheduler"},"userAgent":"kube-scheduler/v1","sourceIPs":["10.0.0.2"],"verb":"create","objectRef":{"resource":"pods","name":"p","uid":"u"},"responseStatus":{"code":201}}`
 	actions, err := parseActions([]byte(line+"\n"+line[:40]), time.Time{})
-	if err != nil || len(actions) != 1 || actions[0].SourceIP != "10.0.0.2" || actions[0].OnLease() {
+	if err != nil || len(actions) != 1 || actions[0].SourceIP != "10.0.0.2" || actions[0].UID != "u" || actions[0].OnLease() {
 		t.Fatalf("got %+v, %v", actions, err)
 	}
 	later, err := parseActions([]byte(line), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))

@@ -100,31 +100,41 @@ func crowdIsPlaced(ctx context.Context, c kubernetes.Interface) error {
 
 // placedOnce fails when the API has accepted two places for one pod, by the audit logs.
 func placedOnce(ctx context.Context, d *Drill, since time.Time) error {
-	accepted, refused := map[string]int{}, 0
+	var all []clusters.Action
 	for _, n := range d.With(clusters.ControlPlane) {
 		actions, err := n.Actions(ctx, since)
 		if err != nil {
 			return err
 		}
-		for _, a := range actions {
-			switch {
-			case a.Subresource != "binding":
-			case a.Code < 300:
-				accepted[a.Name]++
-			default:
-				refused++
-			}
-		}
+		all = append(all, actions...)
 	}
-	if len(accepted) < crowd {
-		return fmt.Errorf("the audit logs know of %d placed pods only", len(accepted))
+	placed, refused, err := placements(all)
+	if err == nil && placed < crowd {
+		err = fmt.Errorf("the audit logs know of %d placed pods only", placed)
 	}
-	for name, times := range accepted {
-		if times > 1 {
-			return fmt.Errorf("pod %s was placed %d times", name, times)
-		}
+	if err != nil {
+		return err
 	}
 	return d.Told("the API refuses a place for a pod that has one", Unless(refused > 0, fmt.Errorf("%d were refused", refused)))
+}
+
+// placements counts the pods that the API has accepted a place for, and the places that it has
+// refused; that one pod has two is an error. A pod is its UID: a busy API may carry a request out
+// after its client has given up, and make a pod again that has been placed and deleted since.
+func placements(actions []clusters.Action) (placed, refused int, err error) {
+	accepted := map[string]bool{}
+	for _, a := range actions {
+		switch {
+		case a.Subresource != "binding":
+		case a.Code >= 300:
+			refused++
+		case accepted[a.UID]:
+			return 0, 0, fmt.Errorf("pod %s (UID %q) was placed twice", a.Name, a.UID)
+		default:
+			accepted[a.UID] = true
+		}
+	}
+	return len(accepted), refused, nil
 }
 
 func deleteReplicas(ctx context.Context, c kubernetes.Interface) error {

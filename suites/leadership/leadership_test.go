@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"faultline/clusters"
 )
 
 func TestSucceeds(t *testing.T) {
@@ -33,6 +35,28 @@ func TestSucceeds(t *testing.T) {
 	} {
 		if err := succeeds(before, c.now); (err == nil) != c.want {
 			t.Errorf("%s: %v, want success %t", name, err, c.want)
+		}
+	}
+}
+
+func TestPlacements(t *testing.T) {
+	bind := func(uid string, code int) clusters.Action {
+		return clusters.Action{Resource: "pods", Subresource: "binding", Name: "p", UID: uid, Code: code}
+	}
+	created := clusters.Action{Resource: "pods", Name: "p", UID: "1", Code: 201}
+	for name, c := range map[string]struct {
+		actions         []clusters.Action
+		placed, refused int
+		fails           bool
+	}{
+		"one place, others refused":           {[]clusters.Action{created, bind("1", 201), bind("1", 409), bind("1", 404)}, 1, 2, false},
+		"a pod made again with the same name": {[]clusters.Action{bind("1", 201), bind("2", 201)}, 2, 0, false},
+		"two places for one pod":              {[]clusters.Action{bind("1", 201), bind("2", 201), bind("1", 201)}, 0, 0, true},
+		"pods that nothing tells apart":       {[]clusters.Action{bind("", 201), bind("", 201)}, 0, 0, true},
+	} {
+		placed, refused, err := placements(c.actions)
+		if placed != c.placed || refused != c.refused || (err != nil) != c.fails {
+			t.Errorf("%s: %d placed, %d refused, %v", name, placed, refused, err)
 		}
 	}
 }
