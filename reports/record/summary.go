@@ -174,13 +174,20 @@ func Summarise(run *Run) Summary {
 	for _, c := range s.Verdicts {
 		s.Claims.Add(c.Verdict)
 	}
-	s.Outcome = s.outcome()
+	s.Outcome = s.outcome(run.tried())
 	s.ExitStatus = s.Outcome.ExitStatus()
 	return s
 }
 
+// tried tells whether the run did anything that proves something: an experiment or, where none was
+// left out because of the machine, a sabotage run.
+func (r *Run) tried() bool {
+	leftOut := slices.ContainsFunc(r.Skipped, func(k Skipped) bool { return len(k.Claims) > 0 })
+	return len(r.Experiments) > 0 || len(r.Sabotaged) > 0 && !leftOut
+}
+
 // outcome is the worst of what applies.
-func (s *Summary) outcome() Outcome {
+func (s *Summary) outcome(tried bool) Outcome {
 	found := []Outcome{OutcomeHeld}
 	add := func(o Outcome, applies bool) {
 		if applies {
@@ -190,7 +197,7 @@ func (s *Summary) outcome() Outcome {
 	add(OutcomeRefused, s.Refused != "")
 	add(OutcomeNotRestored, len(s.NotRestored) > 0)
 	add(OutcomeHarnessError, len(s.Harness) > 0)
-	add(OutcomeInconclusive, s.Experiments.Total+s.Sabotaged == 0)
+	add(OutcomeInconclusive, !tried)
 	if s.Gate.Decides() {
 		for _, f := range s.Gate.Findings {
 			add(f.Outcome, true)
