@@ -57,7 +57,9 @@ func value(t *testing.T, family *dto.MetricFamily, labels ...string) float64 {
 }
 
 func TestRealisticRun(t *testing.T) {
-	families, text := render(t, fixture.Run())
+	run := fixture.Run()
+	run.Sabotaged = []record.Sabotaged{{Name: "lies"}, {Name: "nobody evicts"}}
+	families, text := render(t, run)
 	for _, test := range []struct {
 		name   string
 		want   float64
@@ -73,7 +75,7 @@ func TestRealisticRun(t *testing.T) {
 		{"faultline_experiments", 10, []string{"verdict", "held"}},
 		{"faultline_experiments", 1, []string{"verdict", "broken"}},
 		{"faultline_experiments_skipped", 0, nil},
-		{"faultline_sabotage_runs", 0, nil},
+		{"faultline_sabotage_runs", 2, nil},
 		{"faultline_experiment_recovery_seconds", 3.62, []string{"experiment", "refuses writes without a majority, and forgets nothing it acknowledged",
 			"topology", "three-host-stacked", "claims", "ETCD-02,ETCD-08,ETCD-05"}},
 	} {

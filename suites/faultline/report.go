@@ -157,13 +157,11 @@ func harnessFailures(suites []types.Report, experiments []record.Experiment) []s
 // message.
 func skipped(suites []types.Report) []record.Skipped {
 	var all []record.Skipped
-	for _, suite := range suites {
-		for _, spec := range suite.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStateSkipped) {
-			if reason := spec.FailureMessage(); reason != "" {
-				all = append(all, record.Skipped{
-					Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, topologyKey), Reason: reason,
-				})
-			}
+	for _, spec := range specsThat(suites, types.SpecStateSkipped) {
+		if reason := spec.FailureMessage(); reason != "" {
+			all = append(all, record.Skipped{
+				Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, topologyKey), Reason: reason,
+			})
 		}
 	}
 	return all
@@ -172,14 +170,21 @@ func skipped(suites []types.Report) []record.Skipped {
 // sabotaged finds the sabotage runs that passed, because their experiments turned red.
 func sabotaged(suites []types.Report) []record.Sabotaged {
 	var all []record.Sabotaged
-	for _, suite := range suites {
-		for _, spec := range suite.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStatePassed) {
-			if slices.Contains(spec.Labels(), sabotageLabel) {
-				all = append(all, record.Sabotaged{
-					Name: spec.FullText(), Topology: labelled(spec, topologyKey), Seconds: spec.RunTime.Seconds(), Groups: strings.Fields(labelled(spec, mutationKey)),
-				})
-			}
+	for _, spec := range specsThat(suites, types.SpecStatePassed) {
+		if slices.Contains(spec.Labels(), sabotageLabel) {
+			all = append(all, record.Sabotaged{
+				Name: spec.FullText(), Topology: labelled(spec, topologyKey), Seconds: spec.RunTime.Seconds(), Groups: strings.Fields(labelled(spec, mutationKey)),
+			})
 		}
+	}
+	return all
+}
+
+// specsThat are the specs of all suites that ended in a state.
+func specsThat(suites []types.Report, state types.SpecState) types.SpecReports {
+	var all types.SpecReports
+	for _, suite := range suites {
+		all = append(all, suite.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(state)...)
 	}
 	return all
 }
