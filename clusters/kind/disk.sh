@@ -317,8 +317,8 @@ members() {
 # grow lets a mirror without free chunks have the room that is kept for this. It does not
 # shrink again: btrfs may abort over that, and be read-only from then on.
 grow() {
-  for number in $(members | awk '$2 != "missing" { print $1 }'); do
-    btrfs filesystem resize "$number:max" "$(top)" >/dev/null 2>&1 || return
+  for id in $(members | awk '$2 != "missing" { print $1 }'); do
+    btrfs filesystem resize "$id:max" "$(top)" >/dev/null 2>&1 || return
   done
 }
 

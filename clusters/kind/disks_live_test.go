@@ -482,3 +482,29 @@ func TestMirrorSurvivesEitherDevice(t *testing.T) {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
+
+// TestMirrorOfThreeMachines breaks a mirror below several members at one of them: the others
+// have the devices mounted, too, and have to follow. With the data of three there is no
+// free chunk, so that a rebuild takes the room that is kept for it.
+func TestMirrorOfThreeMachines(t *testing.T) {
+	h := newDiskHost(t, 3, 2)
+	for _, at := range []struct{ device, node int }{{0, 0}, {1, 0}, {0, 1}} {
+		n := h.nodes[at.node]
+		h.exec(n, clusters.DiskTool, "fail", fmt.Sprint(at.device))
+		for _, other := range h.nodes {
+			if err := h.put(other, "k", other.Name); err != nil {
+				t.Errorf("without device %d: %v", at.device, err)
+			}
+			if err := other.CheckDisk(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("device %d has failed", at.device)) {
+				t.Errorf("got %v, want the failed device", err)
+			}
+		}
+		start := time.Now()
+		h.exec(n, clusters.DiskTool, "restore", fmt.Sprint(at.device))
+		for _, other := range h.nodes {
+			h.well(other)
+			h.expect(other, other.Name)
+		}
+		t.Logf("device %d is whole for all after %s", at.device, time.Since(start))
+	}
+}

@@ -234,7 +234,10 @@ func (d *Drill) save() {
 
 // sabotageTold is what a sabotage run came to.
 func sabotageTold(spec types.SpecReport) string {
-	if spec.Failed() {
+	switch {
+	case interrupted(spec.State):
+		return "interrupted"
+	case spec.Failed():
 		return "did not turn red as it must"
 	}
 	return "turned red, as it must"

@@ -29,3 +29,16 @@ func TestJudgeKeepsTheReason(t *testing.T) {
 		t.Errorf("the record says %s: %q", e.Verdict, e.Reason)
 	}
 }
+
+func TestSabotageIsToldByItsState(t *testing.T) {
+	for state, want := range map[types.SpecState]string{
+		types.SpecStatePassed:      "turned red, as it must",
+		types.SpecStateFailed:      "did not turn red as it must",
+		types.SpecStateInterrupted: "interrupted",
+		types.SpecStateAborted:     "interrupted",
+	} {
+		if got := sabotageTold(types.SpecReport{State: state}); got != want {
+			t.Errorf("%s: got %q, want %q", state, got, want)
+		}
+	}
+}
