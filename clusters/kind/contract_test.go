@@ -3,6 +3,7 @@ package kind_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,7 @@ func TestCreateProvesItsShapeAndDeleteLeavesNothing(t *testing.T) {
 		}
 	})
 	t.Run("what is left behind is noticed", func(t *testing.T) { testAsNew(t, c) })
+	t.Run("crashes are forgotten", func(t *testing.T) { testForgetCrashes(t, c) })
 	t.Run("a cluster of the same name is left alone", func(t *testing.T) {
 		if _, err := kind.Create(t.Context(), o); err == nil || !strings.Contains(err.Error(), "left alone") {
 			t.Errorf("got %v", err)
@@ -162,6 +164,49 @@ func testAsNew(t *testing.T, c *clusters.Cluster) {
 	}
 	run(t, c.Nodes[0], kubectl+"create namespace ignored")
 	if err := c.CheckAsNew(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// testForgetCrashes lets a container crash until its kubelet waits before it starts it again,
+// and once more after the kubelet has forgotten that.
+func testForgetCrashes(t *testing.T, c *clusters.Cluster) {
+	scheduler := c.Instances(clusters.Scheduler)[0]
+	crash := func() time.Duration {
+		old, err := scheduler.Process(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, scheduler.Node, fmt.Sprintf("kill -KILL %d", old.PID))
+		began := time.Now()
+		err = clusters.Await(t.Context(), 100*time.Millisecond, "another scheduler", func(ctx context.Context) error {
+			p, err := scheduler.Process(ctx)
+			if err == nil && p.Is(old) {
+				err = errors.New("it is still there")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	forget := func(want int) {
+		if restarted, err := c.ForgetCrashes(t.Context()); err != nil || len(restarted) != want {
+			t.Errorf("kubelets restarted: %v, %v; want %d", restarted, err, want)
+		}
+	}
+	crash()
+	late := crash()
+	forget(1)
+	soon := crash()
+	t.Logf("the second crash is mended after %s, the next one, which the kubelet takes for the first, after %s", late, soon)
+	if period := clusters.FastProfile().MaxRestartPeriod; late < period/2 || soon > period/2 {
+		t.Errorf("got %s and %s, want the back-off of %s before it is forgotten and not after", late, soon, period)
+	}
+	forget(1)
+	forget(0)
+	if err := clusters.Await(t.Context(), time.Second, "a cluster as new", c.CheckAsNew); err != nil {
 		t.Error(err)
 	}
 }

@@ -91,7 +91,7 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	}
 	spec := ginkgo.CurrentSpecReport()
 	d.experiment = record.Experiment{
-		ID: bench.nextExperiment(), Name: spec.FullText(), Topology: topology, Command: repeatCommand(spec),
+		ID: bench.nextExperiment(), Name: spec.FullText(), Topology: topology, Command: repeatCommand(spec, bench.Timing.Profile.Name),
 		Claims: valuesOf(spec.Labels(), claimLabel), Loses: valuesOf(spec.Labels(), componentLabel),
 	}
 	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)

@@ -221,6 +221,7 @@ func (d *Drill) describe() {
 // save writes the experiment's file, unless the drill was a sabotage run.
 func (d *Drill) save() {
 	if d.options.discard {
+		gomega.Expect(bench.Dir.NoteSabotage(d.experiment.ID)).To(gomega.Succeed())
 		bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, sabotageTold(ginkgo.CurrentSpecReport()), d.now().Seconds(), d.experiment.Name)
 		return
 	}

@@ -17,13 +17,14 @@ const (
 	claimLabel     = "claim:"
 	topologyLabel  = "topology:"
 	componentLabel = "component:"
+	tierLabel      = "tier:"
 )
 
 // The tiers: smoke runs with every test, core with make chaos, nightly at night.
 var (
-	Smoke   = ginkgo.Label("tier:smoke")
-	Core    = ginkgo.Label("tier:core")
-	Nightly = ginkgo.Label("tier:nightly")
+	Smoke   = ginkgo.Label(tierLabel + "smoke")
+	Core    = ginkgo.Label(tierLabel + "core")
+	Nightly = ginkgo.Label(tierLabel + "nightly")
 )
 
 // Sabotage marks specs that test the suite itself; make chaos leaves them out.
@@ -66,8 +67,14 @@ func valuesOf(labels []string, key string) []string {
 	return values
 }
 
-// repeatCommand runs this spec alone.
-func repeatCommand(spec types.SpecReport) string {
-	focus := strings.NewReplacer("'", ".", "(", ".", ")", ".", "$", ".").Replace(spec.FullText())
-	return fmt.Sprintf("make chaos FAULTLINE_SEED=%d GINKGO_FOCUS='%s'", ginkgo.GinkgoRandomSeed(), focus)
+// repeatCommand runs this spec alone, with the profile.
+func repeatCommand(spec types.SpecReport, profile string) string {
+	focus := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`'"$#^|?*+()[]{}`, r) {
+			return '.' // a pattern, and a word of make's and of a shell's
+		}
+		return r
+	}, spec.FullText())
+	return fmt.Sprintf("make chaos FAULTLINE_TIERS=%s FAULTLINE_PROFILE=%s FAULTLINE_SEED=%d GINKGO_FOCUS='%s'",
+		strings.Join(valuesOf(spec.Labels(), tierLabel), ","), profile, ginkgo.GinkgoRandomSeed(), focus)
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"faultline/clusters"
 	"faultline/clusters/engine"
 	"faultline/reports"
 	"faultline/reports/gate"
@@ -94,6 +95,9 @@ type prepared struct {
 
 // prepare reads what the caller wants before it prepares the machine for it.
 func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
+	if _, err = clusters.TimingFromEnv(); err != nil {
+		return p, err
+	}
 	if p.policy, err = gate.Load(os.Getenv(policyVariable), claims.Record()); err != nil {
 		return p, err
 	}

@@ -23,8 +23,12 @@ import (
 // remembered is how many earlier runs tell how long experiments take.
 const remembered = 20
 
-// guess is how long an experiment takes that has never been measured here.
-const guess = time.Minute
+// guesses are how long an experiment takes, by the profile, that has never been measured
+// here: the means of many on two cores.
+var guesses = map[string]time.Duration{
+	clusters.FastProfile().Name:       time.Minute,
+	clusters.DocumentedProfile().Name: 2 * time.Minute,
+}
 
 // plan lists the specs that chaos would run, by topology, with the time that
 // each took in the newest run. Nothing is changed.
@@ -52,7 +56,11 @@ func plan(ctx context.Context) error {
 // foresee is what a run of the specs is going to do, and for how long.
 func foresee(specs []types.SpecReport) (rundir.Plan, error) {
 	p := rundir.Plan{StartedAt: time.Now(), Experiments: map[string]float64{}}
-	for name, about := range likelyDurations(specs) {
+	profile, err := clusters.ProfileFromEnv()
+	if err != nil {
+		return p, err
+	}
+	for name, about := range likelyDurations(specs, profile.Name) {
 		p.Experiments[name] = about.Seconds()
 	}
 	for _, name := range layoutsOf(specs) {
@@ -127,13 +135,13 @@ func labelled(s types.SpecReport, key string) string {
 	return strings.Join(values, " ")
 }
 
-// likelyDurations is how long each spec took in the newest run that had it, by its name, or
-// a guess.
-func likelyDurations(specs []types.SpecReport) map[string]time.Duration {
+// likelyDurations is how long each spec took in the newest run with the profile that had it,
+// by its name, or a guess.
+func likelyDurations(specs []types.SpecReport, profile string) map[string]time.Duration {
 	measured := map[string]time.Duration{}
 	for _, dir := range rundir.Finished(remembered) {
 		run, err := record.Load(dir.Record())
-		if err != nil {
+		if err != nil || run.Environment.Profile != profile {
 			continue // a plan does without what cannot be read
 		}
 		for _, e := range run.Experiments {
@@ -146,7 +154,7 @@ func likelyDurations(specs []types.SpecReport) map[string]time.Duration {
 	for _, s := range specs {
 		about, known := measured[s.FullText()]
 		if !known {
-			about = guess
+			about = guesses[profile]
 		}
 		likely[s.FullText()] = about
 	}

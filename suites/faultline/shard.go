@@ -78,7 +78,7 @@ func divide(specs []types.SpecReport, parts int) ([][]string, error) {
 			}
 			times[name] = kind.Estimate(t)
 		}
-		times[name] += guess
+		times[name] += guesses[clusters.FastProfile().Name]
 	}
 	var names []string
 	for name := range times {

@@ -49,11 +49,21 @@ func (d Dir) LoadPlan() (Plan, error) {
 	return p, err
 }
 
-// Done counts the experiments that have ended.
+// sabotaged ends the name of the file that notes a sabotage run.
+const sabotaged = ".sabotaged"
+
+// NoteSabotage notes that a sabotage run has ended, of which no experiment is kept.
+func (d Dir) NoteSabotage(id string) error {
+	return os.WriteFile(filepath.Join(d.State, id+sabotaged), nil, 0o600)
+}
+
+// Done counts the experiments and the sabotage runs that have ended.
 func (d Dir) Done() int {
-	files, err := filepath.Glob(filepath.Join(d.Experiments(), "*.json"))
-	if err != nil {
-		return 0
-	}
+	return matches(d.Experiments(), "*.json") + matches(d.State, "*"+sabotaged)
+}
+
+// matches counts files. The only error there is concerns the pattern.
+func matches(folder, pattern string) int {
+	files, _ := filepath.Glob(filepath.Join(folder, pattern))
 	return len(files)
 }

@@ -95,3 +95,22 @@ func TestPlanIsKeptWithTheResults(t *testing.T) {
 		t.Errorf("got %+v, %v", p, err)
 	}
 }
+
+func TestSabotageRunsCountAsDone(t *testing.T) {
+	t.Setenv("ARTIFACTS", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv(Variable, "")
+	d, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.Experiments(), "e101.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.NoteSabotage("e102"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Done(); got != 2 {
+		t.Errorf("%d are done, want 2", got)
+	}
+}
