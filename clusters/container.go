@@ -2,9 +2,12 @@ package clusters
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // listed is a container in the runtime's list.
@@ -30,4 +33,26 @@ func parseContainers(out []byte) ([]Container, error) {
 		all = append(all, Container{ID: c.ID, State: c.State, Attempt: c.Metadata.Attempt})
 	}
 	return all, nil
+}
+
+// LastExit is the exit status of the instance's container that ended last, of those that its
+// runtime still knows: 128 and the signal's number where one killed it.
+func (i Instance) LastExit(ctx context.Context) (int, error) {
+	containers, err := i.Containers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ended := slices.IndexFunc(containers, func(c Container) bool { return c.State == "CONTAINER_EXITED" })
+	if ended < 0 {
+		return 0, fmt.Errorf("no container of %s is known to have ended", i)
+	}
+	out, err := i.Node.Exec(ctx, "crictl", "inspect", "--output", "go-template", "--template", "{{.status.exitCode}}", containers[ended].ID)
+	status := 0
+	if err == nil {
+		status, err = strconv.Atoi(strings.TrimSpace(string(out)))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask how %s ended: %w", i, err)
+	}
+	return status, nil
 }

@@ -51,6 +51,27 @@ func (p Plane) Replaced(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// killedStatus is the exit status of a container that was killed (SIGKILL), as the kernel
+// does for want of memory.
+const killedStatus = 128 + 9
+
+// Killed fails unless every component that has another process than it had ended by itself, as
+// one does that has lost its lock.
+func (p Plane) Killed(ctx context.Context) error {
+	for i, before := range p.processes {
+		if now, err := i.Process(ctx); err == nil && now.Is(before) {
+			continue
+		}
+		switch status, err := i.LastExit(ctx); {
+		case err != nil:
+			return err
+		case status == killedStatus:
+			return fmt.Errorf("%s was killed", i)
+		}
+	}
+	return nil
+}
+
 // Deposed fails unless nobody has lost a lock.
 func (p Plane) Deposed(d *Drill) error {
 	for component, before := range p.holders {
