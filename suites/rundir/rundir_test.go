@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-func TestNewMakesBothPlaces(t *testing.T) {
+// newDir makes the places of a run below folders of the test.
+func newDir(t *testing.T) Dir {
+	t.Helper()
 	t.Setenv("ARTIFACTS", t.TempDir())
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv(Variable, "")
@@ -15,6 +17,11 @@ func TestNewMakesBothPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+func TestNewMakesBothPlaces(t *testing.T) {
+	d := newDir(t)
 	left, err := Remaining()
 	if err != nil || len(left) != 1 || left[0].State != d.State {
 		t.Fatalf("got %v, %v, want the state of %s", left, err, d.Run)
@@ -97,13 +104,7 @@ func TestPlanIsKeptWithTheResults(t *testing.T) {
 }
 
 func TestSabotageRunsCountAsDone(t *testing.T) {
-	t.Setenv("ARTIFACTS", t.TempDir())
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	t.Setenv(Variable, "")
-	d, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := newDir(t)
 	if err := os.WriteFile(filepath.Join(d.Experiments(), "e101.json"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
