@@ -9,15 +9,17 @@ import (
 )
 
 // forgetScript restarts the kubelet, and says so, when a container has ended since it started.
-const forgetScript = `seconds() { date +%s --date="$1"; }
+// One that is down stays so: that is for a check of the shape to find.
+const forgetScript = `systemctl is-active --quiet kubelet || exit 0
+nanoseconds() { date +%s%N --date="$1"; }
 ends() {
   for id in $(crictl ps --all --quiet --state exited); do
-    seconds "$(crictl inspect --output go-template --template '{{.status.finishedAt}}' "$id")"
+    nanoseconds "$(crictl inspect --output go-template --template '{{.status.finishedAt}}' "$id")"
   done
 }
-began=$(seconds "$(systemctl show --property=ActiveEnterTimestamp --value kubelet)")
+began=$(nanoseconds "$(systemctl show --timestamp=us --property=ActiveEnterTimestamp --value kubelet)")
 for end in $(ends); do
-  [ "$end" -ge "$began" ] || continue
+  [ "$end" -gt "$began" ] || continue
   systemctl restart kubelet
   echo restarted
   exit

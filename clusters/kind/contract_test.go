@@ -204,6 +204,11 @@ func testForgetCrashes(t *testing.T, c *clusters.Cluster) {
 	if period := clusters.FastProfile().MaxRestartPeriod; late < period/2 || soon > period/2 {
 		t.Errorf("got %s and %s, want the back-off of %s before it is forgotten and not after", late, soon, period)
 	}
+	run(t, scheduler.Node, "systemctl stop kubelet")
+	forget(0)
+	run(t, scheduler.Node, "systemctl start kubelet")
+	forget(0)
+	crash()
 	forget(1)
 	forget(0)
 	if err := clusters.Await(t.Context(), time.Second, "a cluster as new", c.CheckAsNew); err != nil {
