@@ -3,7 +3,7 @@ package clusters
 import (
 	"context"
 	"fmt"
-	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -29,30 +29,23 @@ done`
 // cluster. A kubelet remembers how often each container has crashed, and waits the longer,
 // up to Profile.MaxRestartPeriod, before it starts it again: what an experiment measures
 // would depend on the experiments before it. Kubelets below which no container has ended
-// are left alone; containers go on in any case. It returns the nodes whose kubelet was
-// restarted; their pods may be called not ready for a second.
-func (c *Cluster) ForgetCrashes(ctx context.Context) ([]*Node, error) {
-	kubelets := c.Instances(Kubelet)
-	said := make([]string, len(kubelets))
+// are left alone; containers go on in any case. It tells whether a kubelet was restarted; the
+// pods of its node may be called not ready for a second.
+func (c *Cluster) ForgetCrashes(ctx context.Context) (restarted bool, err error) {
+	var some atomic.Bool
 	var group errgroup.Group
-	for k, i := range kubelets {
+	for _, i := range c.Instances(Kubelet) {
 		group.Go(func() error {
 			out, err := i.Node.Exec(ctx, "sh", "-c", forgetScript)
 			if err != nil {
 				return fmt.Errorf("let %s forget its containers' crashes: %w", i, err)
 			}
-			said[k] = strings.TrimSpace(string(out))
+			if len(out) > 0 {
+				some.Store(true)
+			}
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	var restarted []*Node
-	for k, i := range kubelets {
-		if said[k] != "" {
-			restarted = append(restarted, i.Node)
-		}
-	}
-	return restarted, nil
+	err = group.Wait()
+	return some.Load(), err
 }

@@ -135,7 +135,7 @@ func (b *Bench) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(restarted) == 0 {
+	if !restarted {
 		return b.cluster.CheckAsNew(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(renewTime)))

@@ -70,7 +70,7 @@ func valuesOf(labels []string, key string) []string {
 // repeatCommand runs this spec alone, with the profile.
 func repeatCommand(spec types.SpecReport, profile string) string {
 	focus := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`'"$#^|?*+()[]{}`, r) {
+		if strings.ContainsRune(`\'"$#^|?*+()[]{}`, r) {
 			return '.' // a pattern, and a word of make's and of a shell's
 		}
 		return r

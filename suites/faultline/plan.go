@@ -24,7 +24,8 @@ import (
 const remembered = 20
 
 // guesses are how long an experiment takes, by the profile, that has never been measured
-// here: the means of many on two cores.
+// here. Of fast it is the mean of whole runs on two cores. Of documented it has room for
+// experiments that lose nodes, because the timeout of a run is made of it.
 var guesses = map[string]time.Duration{
 	clusters.FastProfile().Name:       time.Minute,
 	clusters.DocumentedProfile().Name: 2 * time.Minute,

@@ -67,7 +67,7 @@ func AHogIsContained(ctx context.Context, d *Drill) {
 	if replaced := plane.Replaced(ctx); replaced != nil {
 		d.Noted("components beside it that ended", replaced.Error())
 	}
-	Expect(d.Saw("no component beside it is killed", d.Latency(probe.Write, begun), plane.Killed(ctx))).To(Succeed())
+	Expect(d.Saw("no component beside it is killed", d.Latency(probe.Write, begun), plane.killed(ctx))).To(Succeed())
 
 	d.Undo()
 	for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile} {

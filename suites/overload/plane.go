@@ -55,9 +55,9 @@ func (p Plane) Replaced(ctx context.Context) error {
 // does for want of memory.
 const killedStatus = 128 + 9
 
-// Killed fails unless every component that has another process than it had ended by itself, as
+// killed fails unless every component that has another process than it had ended by itself, as
 // one does that has lost its lock.
-func (p Plane) Killed(ctx context.Context) error {
+func (p Plane) killed(ctx context.Context) error {
 	for i, before := range p.processes {
 		if now, err := i.Process(ctx); err == nil && now.Is(before) {
 			continue

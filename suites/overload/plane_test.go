@@ -32,7 +32,7 @@ func TestWhoWasKilled(t *testing.T) {
 		{"another, because it was killed", "8 S 200", "137", "was killed"},
 		{"another, and nobody knows why", "8 S 200", "?", "invalid syntax"},
 	} {
-		err := onNode(test.process, test.exit).Killed(t.Context())
+		err := onNode(test.process, test.exit).killed(t.Context())
 		if got := err != nil; got != (test.want != "") || got && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", test.name, err, test.want)
 		}
