@@ -45,6 +45,9 @@ func TimingFromEnv() (Timing, error) {
 	return Timing{Profile: profile, Slack: slack}, errors.Join(profileErr, slackErr)
 }
 
+// nodeBoot is how long a node's container may take from its start until its node is Ready.
+const nodeBoot = 120 * time.Second
+
 // Settings that Kubernetes 1.37, etcd 3.7 and kubeadm ship with and that no
 // profile changes.
 const (
@@ -75,6 +78,7 @@ const (
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
 	endpointLease       = 15 * time.Second                // API server, its endpoint's lease (DefaultEndpointReconcilerTTL)
 	endpointReconcile   = 10 * time.Second                // API server, its endpoint reconciler
+	restartBackOff      = 10 * time.Second                // kubelet, containerBackOffPeriod: after the second crash, then twice as long each time
 	imageBackOff        = 10 * time.Second                // kubelet, imageBackOffPeriod: after the first failed pull, then twice as long each time
 	maxImageBackOff     = 300 * time.Second               // kubelet, MaxImageBackOff
 	tokenMemory         = 10 * time.Second                // API server, TokenSuccessCacheTTL
@@ -123,12 +127,12 @@ func (t Timing) LeaseTakeover() Bounds {
 	return Bounds{Lower: LeaseDuration - RetryPeriod, Upper: t.upper(LeaseDuration + FollowerRetry + RenewDeadline/2)}
 }
 
-// LeaseReturn bounds how long a lone instance pauses after a crash: the kubelet
-// restarts it, after its back-off where it crashed before, and then it has to
-// watch its own old lease for a whole LeaseDuration, because it counts from
-// its own first look.
-func (t Timing) LeaseReturn() Bounds {
-	return Bounds{Lower: LeaseDuration, Upper: t.CrashLoopReturn().Upper + t.upper(LeaseDuration+FollowerRetry)}
+// LeaseReturn bounds how long a lone instance pauses after a crash, or after an outage in
+// which it crashed again and again: the kubelet restarts it, after its back-off where it
+// crashed before, and then it has to watch its own old lease for a whole LeaseDuration,
+// because it counts from its own first look.
+func (t Timing) LeaseReturn(outage time.Duration) Bounds {
+	return Bounds{Lower: LeaseDuration, Upper: t.CrashLoopReturn(outage).Upper + t.upper(LeaseDuration+FollowerRetry)}
 }
 
 // LeaseRelease bounds a fail-over after a leader that releases its lease on exit.
@@ -163,8 +167,8 @@ func (t Timing) ServiceDropsServer() Bounds {
 // ServiceFindsServer bounds when the service named kubernetes leads to API servers again that were
 // all gone. The proxy of each node has heard how they took their leave, and asks again only when
 // its watches' back-off is over, which an API server that is back does not end.
-func (t Timing) ServiceFindsServer() Bounds {
-	return Bounds{Upper: t.ControlPlaneReturn().Upper + t.upper(reflectorRetry)}
+func (t Timing) ServiceFindsServer(outage time.Duration) Bounds {
+	return Bounds{Upper: t.ControlPlaneReturn(outage).Upper + t.upper(reflectorRetry)}
 }
 
 // StaticPodRestart bounds the kubelet's first restart of a dead static pod
@@ -177,14 +181,23 @@ func (t Timing) StaticPodReturn() Bounds {
 	return Bounds{Upper: t.upper(fileCheckFrequency + 40*time.Second)}
 }
 
-// CrashLoopReturn bounds a container's return when it was in crash-loop back-off.
-func (t Timing) CrashLoopReturn() Bounds {
-	return Bounds{Upper: t.upper(t.Profile.MaxRestartPeriod + 30*time.Second)}
+// CrashLoopReturn bounds a container's return after an outage in which it crashed again and
+// again: the kubelet's back-off is at most as long as all those before it and the first one.
+func (t Timing) CrashLoopReturn(outage time.Duration) Bounds {
+	return Bounds{Upper: t.upper(min(outage+restartBackOff, t.Profile.MaxRestartPeriod) + 30*time.Second)}
 }
 
-// ControlPlaneReturn bounds the return of a component that is in back-off and
-// then has to wait for a lease that nobody released.
-func (t Timing) ControlPlaneReturn() Bounds { return Bounds{Upper: t.LeaseReturn().Upper} }
+// ControlPlaneReturn bounds the return of a component that is in back-off after an outage
+// and then has to wait for a lease that nobody released.
+func (t Timing) ControlPlaneReturn(outage time.Duration) Bounds {
+	return Bounds{Upper: t.LeaseReturn(outage).Upper}
+}
+
+// WholeAgain bounds how long after an outage everything is as it was: nodes have booted, and
+// the control plane has returned on them.
+func (t Timing) WholeAgain(outage time.Duration) Bounds {
+	return Bounds{Upper: t.NodeReturn().Upper + t.ControlPlaneReturn(outage).Upper}
+}
 
 // LoadBalancer bounds how long the load balancer sends to a dead API server.
 func (t Timing) LoadBalancer() Bounds { return Bounds{Upper: t.upper(lbProbe + 3*time.Second)} }
@@ -265,8 +278,8 @@ func (t Timing) EvictionOf(nodes int) Bounds {
 // StaleEndpoints bounds how long a service leads to a node that died while the API was
 // down, from the API's return on: a controller manager has to lead, and to wait for the
 // node's grace period, which begins anew with it.
-func (t Timing) StaleEndpoints() Bounds {
-	return Bounds{Upper: t.ControlPlaneReturn().Upper + t.EndpointsGone().Upper}
+func (t Timing) StaleEndpoints(outage time.Duration) Bounds {
+	return Bounds{Upper: t.ControlPlaneReturn(outage).Upper + t.EndpointsGone().Upper}
 }
 
 // LongerThanEviction is an outage after which every pod would be evicted whose node was
@@ -347,13 +360,12 @@ func (t Timing) AddressMoves() Bounds { return Bounds{Upper: t.upper(3*time.Seco
 func (t Timing) LoadBalancerReturn() Bounds { return Bounds{Upper: t.upper(lbProbe + 10*time.Second)} }
 
 // NodeReturn bounds a node's way from its container's start to Ready.
-func (t Timing) NodeReturn() Bounds { return Bounds{Upper: t.upper(120 * time.Second)} }
+func (t Timing) NodeReturn() Bounds { return Bounds{Upper: t.upper(nodeBoot)} }
 
 // MastersReturn bounds how long it takes until masters that were all rebooted elect again:
-// their boot, and the lease of those who led before.
-func (t Timing) MastersReturn() Bounds {
-	return Bounds{Upper: t.NodeReturn().Upper + t.LeaseReturn().Upper}
-}
+// their boot, in which components crash until etcd is there, and the lease of those who led
+// before. What crashed before the boot is forgotten.
+func (t Timing) MastersReturn() Bounds { return t.WholeAgain(nodeBoot) }
 
 // MemberReturn bounds an etcd member's way back after its process is started.
 func (t Timing) MemberReturn() Bounds { return Bounds{Upper: t.upper(60 * time.Second)} }

@@ -27,3 +27,26 @@ func TestBlackoutsAreOnTheirSideOfTheSettings(t *testing.T) {
 		}
 	}
 }
+
+// The kubelet's back-off doubles with each crash; a container that ends at once is the worst.
+func TestCrashLoopReturnCoversTheBackOffOfItsOutage(t *testing.T) {
+	for _, profile := range []Profile{FastProfile(), DocumentedProfile()} {
+		timing := Timing{Profile: profile, Slack: 1}
+		outage, backOff := time.Duration(0), restartBackOff
+		for range 10 {
+			if upper := timing.CrashLoopReturn(outage).Upper; upper <= backOff {
+				t.Errorf("%s: after %s the next restart is %s away, and a return is expected within %s", profile.Name, outage, backOff, upper)
+			}
+			outage += backOff
+			backOff = min(2*backOff, profile.MaxRestartPeriod)
+		}
+	}
+}
+
+func TestAShortOutageIsNotGivenTheLongestBackOff(t *testing.T) {
+	timing := Timing{Profile: DocumentedProfile(), Slack: DefaultSlack}
+	short, long, longer := timing.ControlPlaneReturn(20*time.Second), timing.ControlPlaneReturn(time.Hour), timing.ControlPlaneReturn(2*time.Hour)
+	if short.Upper >= timing.Profile.MaxRestartPeriod || long != longer || long.Upper <= timing.Profile.MaxRestartPeriod {
+		t.Errorf("after 20 s within %s, after one hour %s, after two %s", short.Upper, long.Upper, longer.Upper)
+	}
+}

@@ -113,8 +113,11 @@ pgrep -fa 'faultline-hold-[a-z]' || true`)
 	return err
 }
 
-// healing is the longest way back: a crash loop's back-off and a start.
-func healing(c *clusters.Cluster) time.Duration { return c.Timing.ControlPlaneReturn().Upper }
+// healing is the longest way back: a crash loop's longest back-off, as kubelets may remember
+// the crashes of earlier tests, and a start.
+func healing(c *clusters.Cluster) time.Duration {
+	return c.Timing.ControlPlaneReturn(c.Timing.Profile.MaxRestartPeriod).Upper
+}
 
 // steady waits until the whole control plane of the target's node is up and stays so:
 // what lost its lease in the test before may be about to restart.

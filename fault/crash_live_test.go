@@ -235,7 +235,7 @@ func awaitTimers(t *testing.T, records []Record) {
 
 // awaitAsNew waits until nothing of a fault is left, on the nodes and on this machine.
 func awaitAsNew(ctx context.Context, c *clusters.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Timing.ControlPlaneReturn().Upper)
+	ctx, cancel := context.WithTimeout(ctx, healing(c))
 	defer cancel()
 	return clusters.Await(ctx, 500*time.Millisecond, "a cluster as good as new", func(ctx context.Context) error {
 		left, _ := filepath.Glob("/tmp/faultline-undo-*")

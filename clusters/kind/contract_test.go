@@ -196,6 +196,7 @@ func testForgetCrashes(t *testing.T, c *clusters.Cluster) {
 			t.Errorf("the kubelet was restarted: %t, %v; want %t", restarted, err, want)
 		}
 	}
+	forget(false) // of its making a new cluster remembers nothing
 	crash()
 	late := crash()
 	forget(true)

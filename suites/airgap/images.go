@@ -47,7 +47,7 @@ func useImages(ctx context.Context, d *Drill) {
 	Expect(d.StartPod(podOf(worker, pulled, image, corev1.PullIfNotPresent))).To(Succeed())
 	for _, name := range []string{preloaded, pulled} {
 		d.Then(fault.Kill(d.PodOn(worker, name)))
-		Expect(d.BecomesTrue(name+" is restarted", d.Timing.CrashLoopReturn(), restarted(name))).To(Succeed())
+		Expect(d.BecomesTrue(name+" is restarted", d.Timing.CrashLoopReturn(d.Outage()), restarted(name))).To(Succeed())
 	}
 
 	By("asking for what it has not")

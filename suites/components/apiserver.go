@@ -98,8 +98,8 @@ func EverythingDependsOnTheAPIServer(d *Drill) {
 
 	d.Undo()
 	Expect(d).To(Resume(probe.ConsistentRead).Within(d.Timing.StaticPodReturn()))
-	Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
-	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+	Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 }
 
 // leadsTo fails unless the service of the API has the address among its endpoints, or not.

@@ -39,7 +39,7 @@ var _ = Describe("Without a controller manager new namespaces", Topology("single
 		})).To(Succeed())
 
 		d.Undo()
-		Expect(d.BecomesTrue("it has a service account and the cluster's root certificate", d.Timing.ControlPlaneReturn(), hasIdentity)).To(Succeed())
+		Expect(d.BecomesTrue("it has a service account and the cluster's root certificate", d.Timing.ControlPlaneReturn(d.Outage()), hasIdentity)).To(Succeed())
 		Expect(d.Attempt("create a pod in it", podInShortNamespace)).To(BeAccepted())
 		Expect(d.Attempt("delete the namespace", deleteShortNamespace)).To(BeAccepted())
 		Expect(d.BecomesTrue("the namespace is gone", d.Timing.Binding(), shortNamespaceIsGone)).To(Succeed())
@@ -63,7 +63,7 @@ func NothingIsCarriedOut(d *Drill) {
 	}
 
 	d.Undo()
-	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	for _, loop := range controlLoops {
 		Expect(d.BecomesTrue("somebody "+loop.name, d.Timing.Binding(), loop.done)).To(Succeed())
 	}

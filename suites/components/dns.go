@@ -32,7 +32,7 @@ var _ = Describe("Without DNS", Topology("single-host-minimal"), Component(clust
 		}
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Resolve).Within(d.Timing.CrashLoopReturn()))
+		Expect(d).To(Resume(probe.Resolve).Within(d.Timing.CrashLoopReturn(d.Outage())))
 	})
 
 	It("nobody remembers a name, and while the API is down a DNS server that restarts knows none", Claims("DNS-04"), Component(clusters.APIServer), func(ctx SpecContext) {
@@ -86,7 +86,7 @@ func NobodyRemembersAName(d *Drill) {
 	d.Hold(d.Timing.StaticPodRestart().Upper)
 
 	d.Undo()
-	Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn()))
+	Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 }
 
 // gatherDNS puts both DNS servers on a node, where kubeadm leaves them when the other nodes

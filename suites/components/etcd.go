@@ -53,7 +53,7 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		}
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d.BecomesTrue("its node is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
 		d.Drifted("an API server talks to the member beside it only, and a master's kubelet to the API server beside it; " +
 			"connections that the load balancer had made to it stay with it until its liveness probe ends it")
@@ -84,9 +84,9 @@ var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Compo
 		}
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
-		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		d.Drifted("without any member the watch cache serves on, longer than with a minority left, until the liveness probe, which asks etcd, ends the API server")
 	})
 })
@@ -109,8 +109,8 @@ var _ = Describe("etcd without space on a single host", Topology("single-host-mi
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Write).Within(d.Timing.QuorumReturn()))
-		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	})
 })
 
@@ -145,7 +145,7 @@ var _ = Describe("An etcd for Events alone", Topology("events-etcd"), Component(
 		Expect(d).To(Lose(probe.Write).As(record.Refused, record.TimedOut, record.NotReady).Within(d.Timing.Liveness()))
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		d.Drifted("liveness includes the health of every store, so that the kubelet ends API servers whose etcd for Events is gone")
 	})
 })

@@ -331,6 +331,17 @@ func (d *Drill) changed() time.Duration {
 	return at
 }
 
+// Outage is for how long components may have crashed again and again: from the experiment's
+// first fault, or from its begin where nothing is injected, to the latest landing, undo or
+// begin of a repair.
+func (d *Drill) Outage() time.Duration {
+	var began time.Duration
+	if len(d.injections) > 0 {
+		began = max(0, d.clock.At(d.injections[0].Instants().Injecting)) // one that was refused has none
+	}
+	return d.changed() - began
+}
+
 // observe puts what an assertion saw into the record.
 func (d *Drill) observe(o record.Observation) {
 	o.At = d.now().Seconds()

@@ -74,7 +74,7 @@ func (d *Drill) restore(ctx context.Context) error {
 		bench.spoiled = "it has been changed for good"
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.Timing.ControlPlaneReturn().Upper+d.Timing.NodeReturn().Upper)
+	ctx, cancel := context.WithTimeout(ctx, d.Timing.WholeAgain(d.Outage()).Upper)
 	defer cancel()
 	for _, i := range d.injections {
 		if err := i.AwaitHealed(ctx); err != nil {

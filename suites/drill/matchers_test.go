@@ -157,3 +157,16 @@ func TestUnansweredTellsANoFromSilence(t *testing.T) {
 		t.Error("a time-out does not count as silence")
 	}
 }
+
+func TestOutageLastsUntilTheRepairBegins(t *testing.T) {
+	d, _ := seen(t, 0, 0, 0)
+	if d.Outage() != 0 {
+		t.Errorf("an outage of %s before anything was broken", d.Outage())
+	}
+	d.repair = 30 * time.Second
+	for _, d.injections = range [][]*fault.Injection{nil, {new(fault.Injection)}} {
+		if d.Outage() != d.repair {
+			t.Errorf("%d injections: an outage of %s, want %s", len(d.injections), d.Outage(), d.repair)
+		}
+	}
+}

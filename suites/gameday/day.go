@@ -144,7 +144,7 @@ func (d *Day) findings() []stop.Finding {
 
 // finish undoes what is open, proves that the cluster is as before, and takes the probes away.
 func (d *Day) finish(ctx context.Context) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.cluster.Timing.MastersReturn().Upper)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing(d.cluster.Timing))
 	defer cancel()
 	out := Outcome{Experiments: d.results, Notes: d.state.snapshot().Notes}
 	restored := d.injector.Restore(ctx)

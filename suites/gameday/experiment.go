@@ -233,6 +233,12 @@ func (r *run) observed() clusters.Outcome {
 	return o
 }
 
+// healing is how long a cluster may take to be well again. Its kubelets may remember crashes
+// from before the game day.
+func healing(t clusters.Timing) time.Duration {
+	return t.WholeAgain(t.Profile.MaxRestartPeriod).Upper
+}
+
 // heal undoes the fault and waits until the cluster is well.
 func (r *run) heal(ctx context.Context) error {
 	r.state.enter(page.Undoing, "undoing %s", r.Name)
@@ -243,7 +249,7 @@ func (r *run) heal(ctx context.Context) error {
 		return err
 	}
 	r.state.enter(page.Healing, "waiting until the cluster is well")
-	ctx, cancel := context.WithTimeout(ctx, r.cluster.Timing.MastersReturn().Upper)
+	ctx, cancel := context.WithTimeout(ctx, healing(r.cluster.Timing))
 	defer cancel()
 	if err := r.injection.AwaitHealed(ctx); err != nil {
 		return err

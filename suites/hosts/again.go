@@ -31,7 +31,7 @@ var _ = Describe("A layout that is built twice from its declaration", Nightly, f
 			Expect(d.Told("one flag that was added by hand is noticed, and nothing else",
 				OnlyChanged(built, d.Facts(), "kube-scheduler has "+byHand))).To(Succeed())
 			d.Undo()
-			Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
+			Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 			d.AwaitHealed()
 			Expect(d.Told("without the flag it is the same again", OnlyChanged(built, d.Facts()))).To(Succeed())
 		},

@@ -31,7 +31,7 @@ var _ = Describe("A flag of the only scheduler", Topology("single-host-minimal")
 		Expect(d.Told("it is the one of before, byte for byte", Unless(manifestOf(ctx, scheduler) == manifest, nil))).To(Succeed())
 		Expect(d.BecomesTrue("the flag is lost, and everything is as it was built", d.Timing.StaticPodReturn(), differs(d, built))).To(Succeed())
 		d.Undo() // finds nothing to put back
-		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		d.AwaitHealed()
 
 		By("declaring the flag")

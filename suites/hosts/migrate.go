@@ -124,7 +124,7 @@ func returnAfterwards(d *Drill, host string, nodes []*clusters.Node) {
 
 // rehome gives a virtual machine its new host, which takes the API.
 func rehome(ctx context.Context, d *Drill, to string, vm *clusters.Node) error {
-	ctx, cancel := context.WithTimeout(ctx, d.Timing.ControlPlaneReturn().Upper)
+	ctx, cancel := context.WithTimeout(ctx, d.Timing.ControlPlaneReturn(d.Outage()).Upper)
 	defer cancel()
 	return d.Rehome(ctx, to, vm)
 }

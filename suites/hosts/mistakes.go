@@ -48,7 +48,7 @@ var _ = Describe("On three hosts redundancy does not help against", Topology("th
 		}
 		Expect(d).To(KeepServing(probe.Workload))
 		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	})
 })
 

@@ -81,7 +81,7 @@ func leadElsewhere(d *Drill, server clusters.Instance) {
 	d.AskThrough(d.Instances(clusters.APIServer).Except(server)[0].Node.APIServer())
 	began := time.Now()
 	d.Then(fault.Kill(server))
-	Expect(d).To(Pause(probe.CachedRead).On(server.Node).Within(d.Timing.CrashLoopReturn()))
+	Expect(d).To(Pause(probe.CachedRead).On(server.Node).Within(d.Timing.CrashLoopReturn(d.Outage())))
 	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(began))).To(Succeed())
 }
 

@@ -64,7 +64,7 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 		Expect(d.SeveralAct(clusters.ControllerManager, began)).To(Succeed())
 
 		d.Undo()
-		Expect(d.BecomesTrue("there are as many replicas as wanted, all ready", d.Timing.ControlPlaneReturn(), allWanted)).To(Succeed())
+		Expect(d.BecomesTrue("there are as many replicas as wanted, all ready", d.Timing.ControlPlaneReturn(d.Outage()), allWanted)).To(Succeed())
 	})
 })
 

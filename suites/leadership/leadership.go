@@ -84,10 +84,10 @@ var _ = Describe("The only scheduler and the only controller manager", Topology(
 			d.Inject(fault.Kill(lone...).Losing(clusters.Scheduler, clusters.ControllerManager))
 
 			for _, component := range groups {
-				Expect(d).To(HandOver(component).Within(d.Timing.LeaseReturn()))
+				Expect(d).To(HandOver(component).Within(d.Timing.LeaseReturn(d.Outage())))
 			}
-			Expect(d).To(VisiblyPause(probe.Schedule).As(record.Pending).Within(d.Timing.LeaseReturn()))
-			Expect(d).To(VisiblyPause(probe.Reconcile).As(record.Pending).Within(d.Timing.LeaseReturn()))
+			Expect(d).To(VisiblyPause(probe.Schedule).As(record.Pending).Within(d.Timing.LeaseReturn(d.Outage())))
+			Expect(d).To(VisiblyPause(probe.Reconcile).As(record.Pending).Within(d.Timing.LeaseReturn(d.Outage())))
 			d.Drifted("a restarted component has another name, so it waits for the lease of its own predecessor to run out")
 		})
 })

@@ -36,7 +36,7 @@ var _ = Describe("While no API server runs", Topology("single-master"), Componen
 		}
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		d.AwaitHealed()
 		// Its successor is another process, as after the kubelet's restart.
 		back := time.Now()

@@ -30,7 +30,7 @@ var _ = Describe("A flood of requests to a small API server", Topology(topology)
 		d := On(ctx, topology)
 		flooder, neighbour := twoClients(ctx, d)
 		d.Inject(fault.SetFlags(append([]string{"--enable-priority-and-fairness=false"}, few...), d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d.BecomesTrue("another client than the flooder is served", d.Timing.Noticed(), served(neighbour))).To(Succeed())
 
 		flood := startFlood(ctx, flooder)
@@ -57,7 +57,7 @@ func AFloodIsThrottled(ctx context.Context, d *Drill) {
 	flooder, neighbour := twoClients(ctx, d)
 	d.Inject(fault.SetFlags(few, d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 	for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile} {
-		Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	}
 	Expect(d.BecomesTrue("another client than the flooder is served", d.Timing.Noticed(), served(neighbour))).To(Succeed())
 	plane, before, begun := ControlPlane(ctx, d), countFlows(ctx, d), time.Now()

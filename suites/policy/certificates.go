@@ -55,15 +55,15 @@ var _ = Describe("Whoever shows a certificate that has expired or is of another 
 			By(forged.String())
 			d.Then(forged.Losing(clusters.APIServer)) // which has to start anew to read it
 			for _, name := range []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.Reconcile} {
-				Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn()))
+				Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 			}
-			Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer()))
+			Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer(d.Outage())))
 			Expect(d.StaysTrue("every kubelet is asked for a log, and refuses (401)", kubeletsRefuse)).To(Succeed())
 			Expect(d.StaysTrue("every node is ready", AllNodesReady)).To(Succeed())
 			Expect(d).To(KeepServing(probe.Workload))
 			d.Undo()
-			Expect(d.BecomesTrue("one can read logs again", d.Timing.ControlPlaneReturn(), kubeletsAnswer)).To(Succeed())
-			Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+			Expect(d.BecomesTrue("one can read logs again", d.Timing.ControlPlaneReturn(d.Outage()), kubeletsAnswer)).To(Succeed())
+			Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 			d.AwaitHealed()
 		}
 	})
@@ -94,7 +94,7 @@ func isCutOff(d *Drill, component clusters.Component, work, others probe.Name) {
 		}
 		Expect(d.StaysTrue("every node is ready", AllNodesReady)).To(Succeed())
 		d.Undo()
-		Expect(d).To(Resume(work).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(work).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		d.AwaitHealed()
 	}
 }

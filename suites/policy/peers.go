@@ -34,7 +34,7 @@ var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
 		}
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d.BecomesTrue("its node is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
 	})
 

@@ -45,9 +45,9 @@ var _ = Describe("Who may do what", Topology(topology), Nightly, func() {
 		d.Inject(fault.Kill(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 
 		// Until it has read its roles, a server may refuse what is granted.
-		Expect(d.BecomesTrue("through every API server exactly that is allowed again", d.Timing.CrashLoopReturn(), r.exactly(servers...))).To(Succeed())
+		Expect(d.BecomesTrue("through every API server exactly that is allowed again", d.Timing.CrashLoopReturn(d.Outage()), r.exactly(servers...))).To(Succeed())
 		Expect(r.told(d)).To(Succeed())
-		Expect(d).To(Pause(probe.Write).Within(clusters.Bounds{Upper: d.Timing.CrashLoopReturn().Upper + d.Timing.LoadBalancer().Upper}))
+		Expect(d).To(Pause(probe.Write).Within(clusters.Bounds{Upper: d.Timing.CrashLoopReturn(d.Outage()).Upper + d.Timing.LoadBalancer().Upper}))
 	})
 })
 

@@ -52,9 +52,9 @@ func expireAll(d *Drill, master *clusters.Node) {
 	}
 	expire(fault.ClientCertificate, append(master.Instances(clusters.Scheduler), master.Instances(clusters.ControllerManager)...)...)
 	expire(fault.KubeletClientCertificate, server...)
-	Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+	Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	expire(fault.ServingCertificate, server...)
-	Expect(d.BecomesTrue("the API server answers who does not look at its certificate", d.Timing.CrashLoopReturn(),
+	Expect(d.BecomesTrue("the API server answers who does not look at its certificate", d.Timing.CrashLoopReturn(d.Outage()),
 		answered(credulous(d.RESTConfig(d.Front())), http.StatusOK))).To(Succeed())
 	expire(fault.ClientCertificate, master.Instances(clusters.Kubelet)...)
 }

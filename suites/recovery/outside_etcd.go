@@ -45,7 +45,7 @@ var _ = Describe("A control plane that has kept etcd and lost", Topology("single
 		putBack()
 		d.Authorize(before)
 		nobodyJoinsAgain(ctx, d, time.Now())
-		Expect(d.BecomesTrue("pods are told of the saved authority again", d.Timing.ControlPlaneReturn(), published(before.CAData))).To(Succeed())
+		Expect(d.BecomesTrue("pods are told of the saved authority again", d.Timing.ControlPlaneReturn(d.Outage()), published(before.CAData))).To(Succeed())
 		forget(d, trusted)
 	})
 
@@ -93,7 +93,7 @@ var _ = Describe("A control plane that has kept etcd and lost", Topology("single
 		putBack := kubeletClient.remake(ctx, d)
 
 		comesThrough(d, time.Now())
-		Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer()))
+		Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer(d.Outage())))
 		Expect(acquainted(ctx, d, refusedByKubelets)).To(Succeed())
 		for _, r := range reach {
 			Expect(d.Told("nobody can "+r.what, Unless(r.through(d)(ctx, nil) != nil, nil))).To(Succeed())
@@ -116,7 +116,7 @@ func unheard(t clusters.Timing) clusters.Bounds {
 func comesThrough(d *Drill, since time.Time) {
 	GinkgoHelper()
 	for _, name := range []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.Reconcile} {
-		Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	}
 	Expect(d.BecomesTrue("every node has connected again", d.Timing.NodeReturn(), AllNodesConnected(since))).To(Succeed())
 	Expect(d).To(KeepServing(probe.Workload))
@@ -127,7 +127,7 @@ func comesThrough(d *Drill, since time.Time) {
 func nobodyJoinsAgain(ctx context.Context, d *Drill, since time.Time) {
 	GinkgoHelper()
 	comesThrough(d, since)
-	Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer()))
+	Expect(d).To(Resume(probe.ServiceAPI).Within(d.Timing.ServiceFindsServer(d.Outage())))
 	Expect(d).To(Resume(probe.Service).Within(d.Timing.NodeReturn()))
 	reaches(d)
 	Expect(acquainted(ctx, d, friends)).To(Succeed())

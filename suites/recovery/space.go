@@ -28,7 +28,7 @@ var _ = Describe("An etcd that revisions of one object have filled", Topology("t
 		Expect(d.Told("the runbook leaves an etcd with space alone", refusesOn(ctx, master, reclaimScript, "no member is out of space"))).To(Succeed())
 		Expect(d.Attempt("create an object", create(filling))).To(BeAccepted())
 		d.Inject(fault.SetFlag(fmt.Sprintf("--quota-backend-bytes=%d", smallQuota), d.EtcdMembers()...).Losing(clusters.Etcd))
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 
 		Expect(d.BecomesTrue("the object is overwritten until etcd refuses another revision", d.Timing.NodeReturn(), refusedForSpace)).To(Succeed())
 		Expect(d.StaysTrue("nobody can write", refusedForSpace)).To(Succeed())
@@ -40,7 +40,7 @@ var _ = Describe("An etcd that revisions of one object have filled", Topology("t
 
 		d.Undo()
 		for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile} {
-			Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn()))
+			Expect(d).To(Resume(name).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		}
 		recovered(d)
 	})

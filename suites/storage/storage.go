@@ -35,7 +35,7 @@ var _ = Describe("The only copy of etcd's storage", Nightly, Component(clusters.
 			// The undo is a restore without new revisions, see DR-11.
 			d.Undo()
 			d.EndsHere()
-			Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+			Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 			d.Drifted("a lone etcd with an empty disk starts an empty store: the cluster is not down but up and empty, and its kubelets end every workload")
 		},
 		Entry("on a single host", Topology("single-host-minimal"), "single-host-minimal"),
@@ -96,6 +96,6 @@ var _ = Describe("Three members of etcd on one host lose", Nightly, Component(cl
 		d.Inject(fault.FailDevice(d.EtcdMembers()[0].Node, 0).Losing(clusters.Etcd))
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	})
 })

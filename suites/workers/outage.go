@@ -31,8 +31,8 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		}
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn()))
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d.StaysTrueFor("the API calls the workers and their pods ready", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
 		Expect(d.Told("their pods are the same, and were not restarted", unchanged(before, append(podsOn(ctx, d, victim), podsOn(ctx, d, other)...)))).To(Succeed())
 	})
@@ -50,7 +50,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		Expect(d).To(KeepServing(probe.Workload).On(other))
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.MastersReturn()))
+		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.WholeAgain(d.Outage())))
 		Expect(d.BecomesTrue("all replicas run", d.Timing.NodeReturn(), allReady)).To(Succeed())
 	})
 })
@@ -87,7 +87,7 @@ var _ = Describe("With one master", Topology("single-master"), Core, func() {
 		Expect(d.Took("the kubelet runs it again", restartOf(ctx, d, pod).Sub(killed), d.Timing.StaticPodRestart())).To(Succeed())
 
 		d.Undo()
-		Expect(d.BecomesTrue("the API tells of the restart", d.Timing.ControlPlaneReturn(), wasRestarted)).To(Succeed())
+		Expect(d.BecomesTrue("the API tells of the restart", d.Timing.ControlPlaneReturn(d.Outage()), wasRestarted)).To(Succeed())
 	})
 
 	It("a service goes on to lead to a node that dies while no API server runs", Claims("API-06"), Component(clusters.APIServer), Label("component:host"), func(ctx SpecContext) {
@@ -102,7 +102,7 @@ var _ = Describe("With one master", Topology("single-master"), Core, func() {
 		Expect(d).To(KeepServing(probe.Workload).On(other))
 
 		d.UndoLast()
-		Expect(d).To(Resume(probe.Service).On(other).Within(d.Timing.StaleEndpoints()))
+		Expect(d).To(Resume(probe.Service).On(other).Within(d.Timing.StaleEndpoints(d.Outage())))
 		d.Undo()
 		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.NodeReturn()))
 	})

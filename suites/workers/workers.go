@@ -37,7 +37,7 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, Label("compon
 		Expect(d).To(KeepServing(probe.Write))
 
 		d.Undo()
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn()))
+		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 	})
 
 	It("empties it, and without a scheduler nobody finds its pods another place", Claims("SCHED-03"), Component(clusters.Scheduler), func(ctx SpecContext) {
@@ -52,7 +52,7 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, Label("compon
 		Expect(d.StaysTrue("their replacements have no node", somePending)).To(Succeed())
 
 		d.UndoLast()
-		Expect(d.BecomesTrue("all replicas run", d.Timing.ControlPlaneReturn(), allReady)).To(Succeed())
+		Expect(d.BecomesTrue("all replicas run", d.Timing.ControlPlaneReturn(d.Outage()), allReady)).To(Succeed())
 	})
 
 	It("takes a lone replica away for as long as an eviction takes, and of several one", Claims("WORK-08"), func(ctx SpecContext) {
