@@ -1,0 +1,36 @@
+package drill
+
+import (
+	"io"
+	"os"
+	"testing"
+
+	"github.com/onsi/gomega"
+
+	"faultline/clusters/progress"
+	"faultline/reports/record"
+	"faultline/suites/rundir"
+)
+
+func TestASabotageRunIsCountedAndKeepsNoRecord(t *testing.T) {
+	gomega.RegisterTestingT(t)
+	dir := rundir.Dir{Run: "run", Results: t.TempDir(), State: t.TempDir()}
+	if err := os.MkdirAll(dir.Experiments(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bench = &Bench{Dir: dir, Progress: progress.New(io.Discard)}
+	defer func() { bench = nil }()
+	for i, discard := range []bool{true, false} {
+		d, _ := seen(t, 0, 0, 0)
+		d.options.discard = discard
+		d.experiment = record.Experiment{ID: []string{"e101", "e102"}[i], Verdict: record.Held}
+		d.save()
+		records, err := os.ReadDir(dir.Experiments())
+		if err != nil || len(records) != i {
+			t.Errorf("%d runs left %d records, want %d (%v)", i+1, len(records), i, err)
+		}
+		if done := dir.Done(); done != i+1 {
+			t.Errorf("%d of %d runs are counted", done, i+1)
+		}
+	}
+}
