@@ -6,10 +6,9 @@ import (
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
-	"github.com/onsi/ginkgo/v2/types"
 
 	"faultline/suites/claims"
-	"faultline/suites/sabotage"
+	"faultline/suites/labels"
 )
 
 // Every claim is tested, or the catalogue says why not: never both, never neither. Every
@@ -49,11 +48,11 @@ func TestEveryClaimHasASpecOrAReason(t *testing.T) {
 func TestSpecsOfOneLayoutRunTogether(t *testing.T) {
 	last, left := "", map[string]bool{}
 	for _, spec := range PreviewSpecs("Faultline").SpecReports {
-		labels := spec.Labels()
-		if !slices.Contains(labels, "tier:core") && !slices.Contains(labels, "matrix") || slices.Contains(labels, "sabotage") {
+		carried := spec.Labels()
+		if !slices.Contains(carried, labels.Tier+labels.Core) && !slices.Contains(carried, "matrix") || slices.Contains(carried, labels.Sabotage) {
 			continue
 		}
-		layout := strings.Join(valuesOf(spec, "topology:"), " ")
+		layout := strings.Join(labels.Values(carried, labels.Topology), " ")
 		if strings.HasPrefix(layout, "bare-etcd") || layout == last {
 			continue
 		}
@@ -67,22 +66,11 @@ func TestSpecsOfOneLayoutRunTogether(t *testing.T) {
 	}
 }
 
-// valuesOf finds the values that a spec's labels give a key.
-func valuesOf(spec types.SpecReport, key string) []string {
-	var values []string
-	for _, label := range spec.Labels() {
-		if value, ok := strings.CutPrefix(label, key); ok {
-			values = append(values, value)
-		}
-	}
-	return values
-}
-
 // Every group of claims has a mutation of the system that turns one of its experiments red.
 func TestEveryGroupHasAMutation(t *testing.T) {
 	mutated := map[string]bool{}
 	for _, spec := range PreviewSpecs("Faultline").SpecReports {
-		for _, group := range valuesOf(spec, sabotage.MutationLabel) {
+		for _, group := range labels.Values(spec.Labels(), labels.Mutation) {
 			mutated[group] = true
 		}
 	}

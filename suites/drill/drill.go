@@ -17,6 +17,7 @@ import (
 	"faultline/clusters"
 	"faultline/fault"
 	"faultline/reports/record"
+	"faultline/suites/labels"
 	"faultline/suites/probe"
 )
 
@@ -92,7 +93,7 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	spec := ginkgo.CurrentSpecReport()
 	d.experiment = record.Experiment{
 		ID: bench.nextExperiment(), Name: spec.FullText(), Topology: topology, Command: repeatCommand(spec, bench.Timing.Profile.Name),
-		Claims: valuesOf(spec.Labels(), claimLabel), Loses: valuesOf(spec.Labels(), componentLabel),
+		Claims: labels.Values(spec.Labels(), labels.Claim), Loses: labels.Values(spec.Labels(), labels.Component),
 	}
 	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)
 	ginkgo.DeferCleanup(d.finish)

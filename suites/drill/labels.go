@@ -10,37 +10,30 @@ import (
 
 	"faultline/clusters"
 	"faultline/suites/claims"
-)
-
-// Labels that specs carry, as key:value.
-const (
-	claimLabel     = "claim:"
-	topologyLabel  = "topology:"
-	componentLabel = "component:"
-	tierLabel      = "tier:"
+	"faultline/suites/labels"
 )
 
 // The tiers: smoke runs with every test, core with make chaos, nightly at night.
 var (
-	Smoke   = ginkgo.Label(tierLabel + "smoke")
-	Core    = ginkgo.Label(tierLabel + "core")
-	Nightly = ginkgo.Label(tierLabel + "nightly")
+	Smoke   = ginkgo.Label(labels.Tier + labels.Smoke)
+	Core    = ginkgo.Label(labels.Tier + labels.Core)
+	Nightly = ginkgo.Label(labels.Tier + labels.Nightly)
 )
 
 // Sabotage marks specs that test the suite itself; make chaos leaves them out.
-var Sabotage = ginkgo.Label("sabotage")
+var Sabotage = ginkgo.Label(labels.Sabotage)
 
 // Claims labels a spec with the claims that it tests. A claim that is not in the
 // catalogue ends the program: a spec must not test what nobody said.
 func Claims(ids ...string) ginkgo.Labels {
-	var labels ginkgo.Labels
+	var all ginkgo.Labels
 	for _, id := range ids {
 		if _, err := claims.Find(id); err != nil {
 			panic(err)
 		}
-		labels = append(labels, claimLabel+id)
+		all = append(all, labels.Claim+id)
 	}
-	return labels
+	return all
 }
 
 // Topology labels specs with the layout they run on. Those of one layout run one after the other,
@@ -50,21 +43,12 @@ func Topology(name string) []any {
 		panic(err)
 	}
 	place := slices.IndexFunc(clusters.Documented(), func(t clusters.Topology) bool { return t.Name == name })
-	return []any{ginkgo.Labels{topologyLabel + name}, ginkgo.SpecPriority(-place)}
+	return []any{ginkgo.Labels{labels.Topology + name}, ginkgo.SpecPriority(-place)}
 }
 
 // Component labels specs with what they lose.
-func Component(c clusters.Component) ginkgo.Labels { return ginkgo.Labels{componentLabel + string(c)} }
-
-// valuesOf finds the values that a spec's labels give a key.
-func valuesOf(labels []string, key string) []string {
-	var values []string
-	for _, label := range labels {
-		if value, ok := strings.CutPrefix(label, key); ok {
-			values = append(values, value)
-		}
-	}
-	return values
+func Component(c clusters.Component) ginkgo.Labels {
+	return ginkgo.Labels{labels.Component + string(c)}
 }
 
 // repeatCommand runs this spec alone, with the profile.
@@ -76,5 +60,5 @@ func repeatCommand(spec types.SpecReport, profile string) string {
 		return r
 	}, spec.FullText())
 	return fmt.Sprintf("make chaos FAULTLINE_TIERS=%s FAULTLINE_PROFILE=%s FAULTLINE_SEED=%d GINKGO_FOCUS='%s'",
-		strings.Join(valuesOf(spec.Labels(), tierLabel), ","), profile, ginkgo.GinkgoRandomSeed(), focus)
+		strings.Join(labels.Values(spec.Labels(), labels.Tier), ","), profile, ginkgo.GinkgoRandomSeed(), focus)
 }

@@ -7,6 +7,7 @@ import (
 
 	"faultline/clusters"
 	"faultline/reports/record"
+	"faultline/suites/labels"
 )
 
 // nodesOf are the nodes of a layout, named after their hosts.
@@ -47,8 +48,8 @@ func TestHostLoss(t *testing.T) {
 }
 
 func TestLossesAreTheLabels(t *testing.T) {
-	labels := []string{"claim:API-06", "component:kube-apiserver", "topology:multi-master", "component:host"}
-	d := &Drill{experiment: record.Experiment{Loses: valuesOf(labels, componentLabel)}}
+	carried := []string{"claim:API-06", "component:kube-apiserver", "topology:multi-master", "component:host"}
+	d := &Drill{experiment: record.Experiment{Loses: labels.Values(carried, labels.Component)}}
 	if got, want := d.losses(), []string{"kube-apiserver", "host"}; !slices.Equal(got, want) {
 		t.Errorf("before any host is lost: got %q, want %q", got, want)
 	}

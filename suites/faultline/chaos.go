@@ -21,6 +21,7 @@ import (
 	"faultline/reports/record"
 	"faultline/reports/terminal"
 	"faultline/suites/claims"
+	"faultline/suites/labels"
 	"faultline/suites/rundir"
 )
 
@@ -38,7 +39,7 @@ func nightly(ctx context.Context) error {
 
 // nightlyDefaults sets what the caller has not: the suite's processes read it, too.
 func nightlyDefaults() error {
-	for _, d := range [][2]string{{"FAULTLINE_PROFILE", "documented"}, {"FAULTLINE_TIERS", strings.Join(tiers, ",")}} {
+	for _, d := range [][2]string{{"FAULTLINE_PROFILE", "documented"}, {"FAULTLINE_TIERS", strings.Join(labels.Tiers, ",")}} {
 		if os.Getenv(d[0]) == "" {
 			if err := os.Setenv(d[0], d[1]); err != nil {
 				return err

@@ -17,6 +17,7 @@ import (
 	"faultline/clusters"
 	"faultline/clusters/kind"
 	"faultline/reports/record"
+	"faultline/suites/labels"
 	"faultline/suites/rundir"
 )
 
@@ -45,7 +46,7 @@ func plan(ctx context.Context) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "TOPOLOGY\tCLAIMS\tABOUT\tEXPERIMENT")
 	for _, s := range chosen.specs {
-		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, topologyKey), labelled(s, "claim:"), p.Experiments[s.FullText()], s.FullText())
+		fmt.Fprintf(out, "%s\t%s\t%.0f s\t%s\n", labelled(s, labels.Topology), labelled(s, labels.Claim), p.Experiments[s.FullText()], s.FullText())
 	}
 	if err := errors.Join(out.Flush(), printClusters(chosen.specs)); err != nil {
 		return err
@@ -78,7 +79,7 @@ func foresee(specs []types.SpecReport) (rundir.Plan, error) {
 func layoutsOf(specs []types.SpecReport) []string {
 	var names []string
 	for _, s := range specs {
-		names = append(names, labelled(s, topologyKey))
+		names = append(names, labelled(s, labels.Topology))
 	}
 	return slices.Compact(names)
 }
@@ -120,20 +121,14 @@ func listSpecs(ctx context.Context, filter string) ([]types.SpecReport, error) {
 		specs = append(specs, r.SpecReports.WithLeafNodeType(types.NodeTypeIt).WithState(types.SpecStatePassed)...)
 	}
 	slices.SortStableFunc(specs, func(a, b types.SpecReport) int {
-		return strings.Compare(labelled(a, topologyKey), labelled(b, topologyKey))
+		return strings.Compare(labelled(a, labels.Topology), labelled(b, labels.Topology))
 	})
 	return specs, nil
 }
 
 // labelled joins the values of a label.
 func labelled(s types.SpecReport, key string) string {
-	var values []string
-	for _, label := range s.Labels() {
-		if value, ok := strings.CutPrefix(label, key); ok {
-			values = append(values, value)
-		}
-	}
-	return strings.Join(values, " ")
+	return strings.Join(labels.Values(s.Labels(), key), " ")
 }
 
 // likelyDurations is how long each spec took in the newest run with the profile that had it,

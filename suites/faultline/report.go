@@ -21,6 +21,7 @@ import (
 	"faultline/reports/record"
 	"faultline/reports/terminal"
 	"faultline/suites/claims"
+	"faultline/suites/labels"
 	"faultline/suites/rundir"
 )
 
@@ -160,7 +161,7 @@ func skipped(suites []types.Report) []record.Skipped {
 	for _, spec := range specsThat(suites, types.SpecStateSkipped) {
 		if reason := spec.FailureMessage(); reason != "" {
 			all = append(all, record.Skipped{
-				Name: spec.FullText(), Claims: strings.Fields(labelled(spec, "claim:")), Topology: labelled(spec, topologyKey), Reason: reason,
+				Name: spec.FullText(), Claims: labels.Values(spec.Labels(), labels.Claim), Topology: labelled(spec, labels.Topology), Reason: reason,
 			})
 		}
 	}
@@ -171,9 +172,9 @@ func skipped(suites []types.Report) []record.Skipped {
 func sabotaged(suites []types.Report) []record.Sabotaged {
 	var all []record.Sabotaged
 	for _, spec := range specsThat(suites, types.SpecStatePassed) {
-		if slices.Contains(spec.Labels(), sabotageLabel) {
+		if slices.Contains(spec.Labels(), labels.Sabotage) {
 			all = append(all, record.Sabotaged{
-				Name: spec.FullText(), Topology: labelled(spec, topologyKey), Seconds: spec.RunTime.Seconds(), Groups: strings.Fields(labelled(spec, mutationKey)),
+				Name: spec.FullText(), Topology: labelled(spec, labels.Topology), Seconds: spec.RunTime.Seconds(), Groups: labels.Values(spec.Labels(), labels.Mutation),
 			})
 		}
 	}

@@ -14,23 +14,11 @@ import (
 
 	"faultline/clusters"
 	"faultline/suites/claims"
-)
-
-// tiers are the values of the label tier, quickest first.
-var tiers = []string{"smoke", "core", "nightly"}
-
-// topologyKey is before the layout in a spec's label.
-const topologyKey = "topology:"
-
-// What labels of sabotage runs say: sabotageLabel that a spec is one, and mutationKey is before the
-// group of claims that a changed system contradicts.
-const (
-	sabotageLabel = "sabotage"
-	mutationKey   = "mutation:"
+	"faultline/suites/labels"
 )
 
 // defaultTiers is what make chaos runs.
-const defaultTiers = "smoke,core"
+const defaultTiers = labels.Smoke + "," + labels.Core
 
 // selected are the specs that a run has, sorted by layout, and the label filter for them.
 type selected struct {
@@ -67,14 +55,14 @@ func labelFilter() (string, error) {
 	wanted, suffix := os.Getenv("FAULTLINE_TIERS"), ""
 	if wanted == "" {
 		// Sabotage runs test the suite, not Kubernetes.
-		wanted, suffix = defaultTiers, " && !"+sabotageLabel
+		wanted, suffix = defaultTiers, " && !"+labels.Sabotage
 	}
 	var tierFilter []string
 	for _, tier := range strings.Split(wanted, ",") {
-		if !slices.Contains(tiers, tier) {
-			return "", fmt.Errorf("FAULTLINE_TIERS=%q: unknown tier %q; known are: %s", wanted, tier, strings.Join(tiers, ", "))
+		if !slices.Contains(labels.Tiers, tier) {
+			return "", fmt.Errorf("FAULTLINE_TIERS=%q: unknown tier %q; known are: %s", wanted, tier, strings.Join(labels.Tiers, ", "))
 		}
-		tierFilter = append(tierFilter, "tier:"+tier)
+		tierFilter = append(tierFilter, labels.Tier+tier)
 	}
 	both := "(" + strings.Join(tierFilter, " || ") + ")" + suffix
 	if filter != "" {
@@ -101,7 +89,7 @@ func seed() (int64, error) {
 
 // knownLabels are all values of our key:value labels.
 func knownLabels() map[string][]string {
-	known := map[string][]string{"tier": tiers, "component": {"host"}}
+	known := map[string][]string{"tier": labels.Tiers, "component": {"host"}}
 	for _, c := range clusters.Components {
 		known["component"] = append(known["component"], string(c))
 	}

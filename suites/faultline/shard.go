@@ -14,6 +14,7 @@ import (
 
 	"faultline/clusters"
 	"faultline/clusters/kind"
+	"faultline/suites/labels"
 )
 
 // shardVariable names the part of a run that this machine takes: 2/4 is the second of four.
@@ -60,7 +61,7 @@ func (p shard) of(s selected) (selected, error) {
 		return s, fmt.Errorf("%s=%q: the specs have fewer layouts than that, so there is nothing left for this part", shardVariable, p.text)
 	}
 	s.filter = fmt.Sprintf("(%s) && topology: containsAny {%s}", s.filter, strings.Join(mine, ", "))
-	s.specs = slices.DeleteFunc(slices.Clone(s.specs), func(r types.SpecReport) bool { return !slices.Contains(mine, labelled(r, topologyKey)) })
+	s.specs = slices.DeleteFunc(slices.Clone(s.specs), func(r types.SpecReport) bool { return !slices.Contains(mine, labelled(r, labels.Topology)) })
 	return s, nil
 }
 
@@ -70,7 +71,7 @@ func (p shard) of(s selected) (selected, error) {
 func divide(specs []types.SpecReport, parts int) ([][]string, error) {
 	times := map[string]time.Duration{}
 	for _, s := range specs {
-		name := labelled(s, topologyKey)
+		name := labelled(s, labels.Topology)
 		if _, known := times[name]; !known {
 			t, err := clusters.Find(name)
 			if err != nil {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/onsi/ginkgo/v2/types"
+
+	"faultline/suites/labels"
 )
 
 // on makes specs of layouts, as many as each is told.
@@ -13,7 +15,7 @@ func on(layouts map[string]int) []types.SpecReport {
 	var specs []types.SpecReport
 	for name, n := range layouts {
 		for range n {
-			specs = append(specs, types.SpecReport{LeafNodeLabels: []string{topologyKey + name}})
+			specs = append(specs, types.SpecReport{LeafNodeLabels: []string{labels.Topology + name}})
 		}
 	}
 	return specs
@@ -72,7 +74,7 @@ func TestShardHasItsSpecsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := second.of(selected{"tier:core", specs})
-	if err != nil || len(s.specs) != 2 || labelled(s.specs[0], topologyKey) != "bare-etcd-3" || s.filter != "(tier:core) && topology: containsAny {bare-etcd-3}" {
+	if err != nil || len(s.specs) != 2 || labelled(s.specs[0], labels.Topology) != "bare-etcd-3" || s.filter != "(tier:core) && topology: containsAny {bare-etcd-3}" {
 		t.Errorf("got %q with %d specs, %v", s.filter, len(s.specs), err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"faultline/suites/components"
 	. "faultline/suites/drill"
 	"faultline/suites/hosts"
+	"faultline/suites/labels"
 	"faultline/suites/leadership"
 	"faultline/suites/overload"
 	"faultline/suites/policy"
@@ -36,15 +37,12 @@ var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smo
 
 // mutates labels a spec with the groups of claims whose experiments it turns red.
 func mutates(groups ...string) Labels {
-	var labels Labels
+	var all Labels
 	for _, g := range groups {
-		labels = append(labels, MutationLabel+g)
+		all = append(all, labels.Mutation+g)
 	}
-	return labels
+	return all
 }
-
-// MutationLabel is before the group of claims in the label of a mutation.
-const MutationLabel = "mutation:"
 
 // The system itself is changed so that a claim is not true any more. Every group of claims
 // has a mutation here, which a test holds.
