@@ -33,8 +33,8 @@ type Action struct {
 func (a Action) OnLease() bool { return a.Resource == "leases" }
 
 // Actions reads from the audit log of the API server on this node what elected
-// components and controllers did since an instant. A line that is being
-// written at this moment is left out.
+// components and controllers did since an instant, and which nodes' heartbeats
+// it took. A line that is being written at this moment is left out.
 func (n *Node) Actions(ctx context.Context, since time.Time) ([]Action, error) {
 	out, err := n.Exec(ctx, "sh", "-c", "cat "+AuditLog+" 2>/dev/null; true")
 	if err != nil {

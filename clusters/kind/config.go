@@ -31,8 +31,8 @@ const (
 	auditLogDir       = "/var/log/faultline-audit"
 )
 
-// auditPolicy records who of the elected components acts. Nothing else is
-// logged: probes would fill the disk.
+// auditPolicy records who of the elected components acts, and the heartbeats of nodes, which
+// show to which API server a kubelet talks. Nothing else is logged: probes would fill the disk.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -43,6 +43,10 @@ rules:
 - level: Metadata
   userGroups: ["system:serviceaccounts:kube-system"]
   verbs: [create, update, patch, delete, deletecollection]
+- level: Metadata
+  userGroups: ["system:nodes"]
+  verbs: [create, update, patch]
+  resources: [{group: coordination.k8s.io, resources: [leases]}]
 - level: None
 `
 

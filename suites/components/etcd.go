@@ -40,13 +40,14 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		RefuseWritesWithoutAMajority(On(ctx, topology))
 	})
 
-	It("takes the API server beside a lost member with it, and in time the whole node", Claims("ETCD-10"), func(ctx SpecContext) {
+	It("takes the API server beside a lost member with it, and in time the whole node and who is led to it", Claims("ETCD-10"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		others := d.LedTo(lost.Node)
 		d.Inject(fault.Stop(lost))
 
 		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
-		Expect(d).To(MarkNotReady(lost.Node).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(MarkNotReady(append(others, lost.Node)...).Within(d.Timing.NodeNotReady()))
 		Expect(d).To(KeepServing(probe.Workload))
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
 			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
@@ -54,9 +55,9 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn(d.Outage())))
-		Expect(d.BecomesTrue("its node is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		Expect(d.BecomesTrue("all nodes are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
 		d.Drifted("an API server talks to the member beside it only, and a master's kubelet to the API server beside it; " +
-			"connections that the load balancer had made to it stay with it until its liveness probe ends it")
+			"connections that the load balancer had made to it stay with it until its liveness probe ends it, those of workers' kubelets as well")
 	})
 
 	It("absorbs the loss of its leader", Claims("ETCD-09"), func(ctx SpecContext) {

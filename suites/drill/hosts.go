@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -169,7 +170,6 @@ func (d *Drill) ReadyNodes() int {
 type notReadyExpectation struct {
 	nodes   []*clusters.Node
 	bounds  clusters.Bounds
-	atLeast bool
 	problem string
 }
 
@@ -177,12 +177,6 @@ type notReadyExpectation struct {
 // measures when the last of them did, from the fault on.
 func MarkNotReady(nodes ...*clusters.Node) *notReadyExpectation {
 	return &notReadyExpectation{nodes: nodes}
-}
-
-// AtLeast lets other nodes lose it as well.
-func (e *notReadyExpectation) AtLeast() *notReadyExpectation {
-	e.atLeast = true
-	return e
 }
 
 // Within bounds the measured duration on both sides.
@@ -203,7 +197,7 @@ func (e *notReadyExpectation) Match(actual any) (bool, error) {
 	err := clusters.Await(ctx, 100*time.Millisecond, "the lost nodes to be marked", func(ctx context.Context) error { return e.marked(ctx, d) })
 	measured := d.now() - reference
 	o := record.Observation{
-		Expected: fmt.Sprintf("%s are marked as not ready after %s to %s", e.who(), seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Expected: fmt.Sprintf("exactly %s are marked as not ready after %s to %s", e.who(), seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
 		Observed: "marked after " + seconds(measured),
 		OK:       err == nil && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
 		Seconds:  floatOf(measured), Lower: floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
@@ -224,22 +218,26 @@ func (e *notReadyExpectation) marked(ctx context.Context, d *Drill) error {
 	return e.among(slices.Concat(Masters(d.Nodes), Workers(d.Nodes)), ready)
 }
 
-// among fails unless those of the nodes are not ready that are expected.
+// among fails unless exactly those of the nodes are not ready that are expected.
 func (e *notReadyExpectation) among(nodes []*clusters.Node, ready map[string]bool) error {
 	for _, n := range nodes {
 		lost := slices.Contains(e.nodes, n)
-		if lost == ready[n.Name] && (lost || !e.atLeast) {
+		if lost == ready[n.Name] {
 			return fmt.Errorf("node %s: lost %t, ready %t", n.Name, lost, ready[n.Name])
 		}
 	}
 	return nil
 }
 
+// who names the nodes.
 func (e *notReadyExpectation) who() string {
-	if e.atLeast {
-		return "the lost nodes, if not others too,"
+	var names []string
+	for _, n := range e.nodes {
+		if !slices.Contains(names, n.Name) {
+			names = append(names, n.Name)
+		}
 	}
-	return "exactly the lost nodes"
+	return strings.Join(names, ", ")
 }
 
 // FailureMessage implements Gomega's matcher.

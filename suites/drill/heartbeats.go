@@ -1,0 +1,47 @@
+package drill
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+
+	"faultline/clusters"
+)
+
+// kubeletUser is before a node's name in that of its kubelet.
+const kubeletUser = "system:node:"
+
+// heartbeatMemory is how far back heartbeats are looked for, of which each kubelet sends one
+// every ten seconds.
+const heartbeatMemory = time.Minute
+
+// LedTo are the nodes whose kubelets talk to the API server of a master: the latest heartbeat
+// of each went through it, by the audit logs. A load balancer that has made a connection does
+// not take it back, and kubelets that speak HTTP/2 end idle ones only.
+func (d *Drill) LedTo(server *clusters.Node) []*clusters.Node {
+	ginkgo.GinkgoHelper()
+	actions := map[string][]clusters.Action{}
+	for _, n := range d.With(clusters.ControlPlane) {
+		list, err := n.Actions(d.ctx, time.Now().Add(-heartbeatMemory))
+		d.require(err, "nobody knows to whom kubelets talk")
+		actions[n.Name] = list
+	}
+	through := heartbeats(actions)
+	return slices.DeleteFunc(slices.Concat(Masters(d.Nodes), Workers(d.Nodes)), func(n *clusters.Node) bool { return through[n.Name] != server.Name })
+}
+
+// heartbeats tells through which server the latest heartbeat of each node went that was taken.
+func heartbeats(actions map[string][]clusters.Action) map[string]string {
+	through, latest := map[string]string{}, map[string]time.Time{}
+	for server, list := range actions {
+		for _, a := range list {
+			node, kubelet := strings.CutPrefix(a.User, kubeletUser)
+			if kubelet && a.OnLease() && a.Code < 300 && a.At.After(latest[node]) {
+				through[node], latest[node] = server, a.At
+			}
+		}
+	}
+	return through
+}

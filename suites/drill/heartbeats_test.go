@@ -1,0 +1,25 @@
+package drill
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"faultline/clusters"
+)
+
+func TestTheLatestHeartbeatTellsToWhomAKubeletTalks(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	beat := func(user string, second, code int) clusters.Action {
+		return clusters.Action{At: start.Add(time.Duration(second) * time.Second), User: user, Verb: "update", Resource: "leases", Code: code}
+	}
+	elsewhere := beat("system:node:w2", 30, 200)
+	elsewhere.Resource = "nodes"
+	got := heartbeats(map[string][]clusters.Action{
+		"m1": {beat("system:node:w1", 0, 200), beat("system:node:w1", 20, 200), beat("system:node:w2", 0, 200), elsewhere},
+		"m2": {beat("system:node:w1", 10, 200), beat("system:node:w2", 10, 200), beat("system:node:w1", 30, 500), beat("system:kube-scheduler", 40, 200)},
+	})
+	if want := map[string]string{"w1": "m1", "w2": "m2"}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
