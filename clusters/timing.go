@@ -68,7 +68,9 @@ const (
 	runtimeGrace        = 30 * time.Second                // kubelet, maxWaitForContainerRuntime
 	runtimeCheck        = 5 * time.Second                 // kubelet, updateRuntimeUp
 	fileCheckFrequency  = 20 * time.Second                // kubelet, manifests without inotify
-	livenessTolerance   = 80 * time.Second                // kubeadm: 8 failures, 10 s apart
+	livenessFailures    = 8                               // kubeadm, failureThreshold of a liveness probe
+	livenessPeriod      = 10 * time.Second                // kubeadm, its periodSeconds
+	livenessTimeout     = 15 * time.Second                // kubeadm, its timeoutSeconds
 	terminationGrace    = 30 * time.Second                // static pods
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
 	reflectorRetry      = 2 * 30 * time.Second            // client-go's reflector: up to 30 s between tries, jittered to twice that
@@ -397,8 +399,12 @@ func (t Timing) KeptConnection() Bounds {
 	return Bounds{Upper: t.Liveness().Upper + t.LoadBalancer().Upper}
 }
 
-// Liveness is when the kubelet has ended a container that fails its probe, at
-// the latest.
+// Liveness is when the kubelet has ended a container that fails its probe. Probes that fail at
+// once follow each other in livenessPeriod; those that get no answer, in livenessTimeout. One may
+// have been under way when the container began to fail.
 func (t Timing) Liveness() Bounds {
-	return Bounds{Lower: livenessTolerance - 20*time.Second, Upper: t.upper(livenessTolerance + terminationGrace)}
+	return Bounds{
+		Lower: (livenessFailures - 2) * livenessPeriod,
+		Upper: t.upper(livenessPeriod + livenessFailures*livenessTimeout + terminationGrace),
+	}
 }
