@@ -226,6 +226,18 @@ func (s sandbox) running() (clusters.Instance, clusters.Process) {
 	return victim, p
 }
 
+// awaitEnd waits a while for the victim to have no process.
+func (s sandbox) awaitEnd(victim clusters.Instance) error {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Second)
+	defer cancel()
+	return clusters.Await(ctx, 50*time.Millisecond, "its end", func(ctx context.Context) error {
+		if _, err := victim.Process(ctx); !errors.Is(err, clusters.ErrNoProcess) {
+			return fmt.Errorf("want no process, got %w", errors.Join(err, errors.New("a process")))
+		}
+		return nil
+	})
+}
+
 func TestScriptsPauseAndResume(t *testing.T) {
 	s := newSandbox(t)
 	s.start()
@@ -267,15 +279,7 @@ func TestScriptsKillAndHoldDown(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.start() // as the kubelet would
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			err = clusters.Await(ctx, 50*time.Millisecond, "the restarted process to be killed", func(ctx context.Context) error {
-				if _, err := victim.Process(ctx); !errors.Is(err, clusters.ErrNoProcess) {
-					return fmt.Errorf("want no process, got %w", errors.Join(err, errors.New("a process")))
-				}
-				return nil
-			})
-			if killed, want := err == nil, kind == KindHoldDown; killed != want {
+			if killed, want := s.awaitEnd(victim) == nil, kind == KindHoldDown; killed != want {
 				t.Errorf("the restarted process was killed: %t, want %t", killed, want)
 			}
 			if err := errors.Join(i.Undo(t.Context()), i.Undo(t.Context())); err != nil {
