@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -28,8 +29,19 @@ func (d *Drill) LedTo(server *clusters.Node) []*clusters.Node {
 		d.require(err, "nobody knows to whom kubelets talk")
 		actions[n.Name] = list
 	}
-	through := heartbeats(actions)
-	return slices.DeleteFunc(slices.Concat(Masters(d.Nodes), Workers(d.Nodes)), func(n *clusters.Node) bool { return through[n.Name] != server.Name })
+	through, nodes := heartbeats(actions), slices.Concat(Masters(d.Nodes), Workers(d.Nodes))
+	d.require(allBeat(through, nodes), "nobody knows to whom kubelets talk")
+	return slices.DeleteFunc(nodes, func(n *clusters.Node) bool { return through[n.Name] != server.Name })
+}
+
+// allBeat fails unless there is a heartbeat of every node.
+func allBeat(through map[string]string, nodes []*clusters.Node) error {
+	for _, n := range nodes {
+		if through[n.Name] == "" {
+			return fmt.Errorf("no audit log has a heartbeat of %s within %s", n.Name, heartbeatMemory)
+		}
+	}
+	return nil
 }
 
 // heartbeats tells through which server the latest heartbeat of each node went that was taken.

@@ -22,4 +22,11 @@ func TestTheLatestHeartbeatTellsToWhomAKubeletTalks(t *testing.T) {
 	if want := map[string]string{"w1": "m1", "w2": "m2"}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	one, other := &clusters.Node{Name: "w1"}, &clusters.Node{Name: "silent"}
+	if err := allBeat(got, []*clusters.Node{one}); err != nil {
+		t.Error(err)
+	}
+	if err := allBeat(got, []*clusters.Node{one, other}); err == nil {
+		t.Error("a node without a heartbeat passed")
+	}
 }
