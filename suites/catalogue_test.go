@@ -19,16 +19,12 @@ func TestEveryClaimHasASpecOrAReason(t *testing.T) {
 		if spec.LeafNodeText == "" {
 			continue
 		}
-		kinds := map[string]bool{}
-		for _, label := range spec.Labels() {
-			kind, value, _ := strings.Cut(label, ":")
-			kinds[kind] = true
-			if kind == "claim" {
-				tested[value] = true
-			}
+		carried := spec.Labels()
+		for _, id := range labels.Values(carried, labels.Claim) {
+			tested[id] = true
 		}
-		if !kinds["tier"] || !kinds["topology"] {
-			t.Errorf("%q has no tier or no topology: %v", spec.FullText(), spec.Labels())
+		if len(labels.Values(carried, labels.Tier)) == 0 || len(labels.Values(carried, labels.Topology)) == 0 {
+			t.Errorf("%q has no tier or no topology: %v", spec.FullText(), carried)
 		}
 	}
 	if len(tested) == 0 {

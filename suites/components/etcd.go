@@ -43,11 +43,11 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 	It("takes the API server beside a lost member with it, and in time the whole node and who is led to it", Claims("ETCD-10"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
-		others := d.LedTo(lost.Node)
+		talking := d.LedTo(lost.Node)
 		d.Inject(fault.Stop(lost))
 
 		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
-		Expect(d).To(MarkNotReady(append(others, lost.Node)...).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(MarkNotReady(append(talking, lost.Node)...).Within(d.Timing.NodeNotReady()))
 		Expect(d).To(KeepServing(probe.Workload))
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
 			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))

@@ -20,14 +20,14 @@ var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
 		d := On(ctx, topology)
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
 		Expect(d.Told("every member has a leader", led(ctx, d, d.EtcdMembers(), true))).To(Succeed())
-		others := d.LedTo(lost.Node)
+		talking := d.LedTo(lost.Node)
 		d.Inject(fault.ExpireCertificate(d.Cluster, fault.PeerCertificate, lost))
 
 		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
 		Expect(d.Told("its peers have a leader", led(ctx, d, d.EtcdMembers().Except(lost), true))).To(Succeed())
 		Expect(d.Told("it has none", led(ctx, d, clusters.Instances{lost}, false))).To(Succeed())
 		// The API server beside it lives and answers pings, so that kubelets which are led to it stay.
-		Expect(d).To(MarkNotReady(append(others, lost.Node)...).Within(d.Timing.NodeNotReady()))
+		Expect(d).To(MarkNotReady(append(talking, lost.Node)...).Within(d.Timing.NodeNotReady()))
 		Expect(d).To(KeepServing(probe.Workload))
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
 			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
