@@ -71,19 +71,6 @@ func (b *boot) run(ctx context.Context) error {
 	if err := start(ctx); err != nil {
 		return err
 	}
-	if err := b.proveShape(ctx); err != nil {
-		return err
-	}
-	return b.forgetBringUp(ctx)
-}
-
-// forgetBringUp lets kubelets forget what crashed while the cluster came up, so that nothing
-// measured on it depends on that.
-func (b *boot) forgetBringUp(ctx context.Context) error {
-	restarted, err := b.cluster.ForgetCrashes(ctx)
-	if err != nil || !restarted {
-		return err
-	}
 	return b.proveShape(ctx)
 }
 

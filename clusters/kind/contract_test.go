@@ -196,7 +196,9 @@ func testForgetCrashes(t *testing.T, c *clusters.Cluster) {
 			t.Errorf("the kubelet was restarted: %t, %v; want %t", restarted, err, want)
 		}
 	}
-	forget(false) // of its making a new cluster remembers nothing
+	if _, err := c.ForgetCrashes(t.Context()); err != nil { // of its coming up
+		t.Fatal(err)
+	}
 	crash()
 	late := crash()
 	forget(true)

@@ -17,7 +17,7 @@ import (
 
 // Document A: with local copies of the system, of Kubernetes and of images one recovers without
 // the Internet (A:L97).
-var _ = Describe("A cluster without a way out", Topology(topology), Nightly, Label("component:host"), func() {
+var _ = Describe("A cluster without a way out", Topology(topology), Nightly, WholeHost, func() {
 	It("has a lost worker replaced from what the machine has, all but the application that it has no image of", Claims("DR-10"), func(ctx SpecContext) {
 		rebuildAWorker(ctx, On(ctx, topology))
 	})

@@ -43,19 +43,8 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 	It("takes the API server beside a lost member with it, and in time the whole node and who is led to it", Claims("ETCD-10"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
-		talking := d.LedTo(lost.Node)
-		d.Inject(fault.Stop(lost))
-
-		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
-		Expect(d).To(MarkNotReady(append(talking, lost.Node)...).Within(d.Timing.NodeNotReady()))
-		Expect(d).To(KeepServing(probe.Workload))
-		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
-			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
-		}
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn(d.Outage())))
-		Expect(d.BecomesTrue("all nodes are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		LoseTheAPIServerBeside(d, lost, fault.Stop(lost))
+		RegainTheAPIServerBeside(d, lost)
 		d.Drifted("an API server talks to the member beside it only, and a master's kubelet to the API server beside it; " +
 			"connections that the load balancer had made to it stay with it until its liveness probe ends it, those of workers' kubelets as well")
 	})
@@ -173,4 +162,27 @@ func RefuseWritesWithoutAMajority(d *Drill) {
 
 	d.Undo()
 	Expect(d).To(Resume(probe.Write).Within(d.Timing.QuorumReturn()))
+}
+
+// LoseTheAPIServerBeside is what it costs that a member of etcd has no part in its cluster any
+// more: the API server beside it, and every node whose kubelet is led to that one.
+func LoseTheAPIServerBeside(d *Drill, lost clusters.Instance, f fault.Fault) {
+	GinkgoHelper()
+	talking := d.LedTo(lost.Node)
+	d.Inject(f)
+
+	Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
+	Expect(d).To(MarkNotReady(append(talking, lost.Node)...).Within(d.Timing.NodeNotReady()))
+	Expect(d).To(KeepServing(probe.Workload))
+	for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
+		Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
+	}
+}
+
+// RegainTheAPIServerBeside lets the member take part again.
+func RegainTheAPIServerBeside(d *Drill, lost clusters.Instance) {
+	GinkgoHelper()
+	d.Undo()
+	Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+	Expect(d.BecomesTrue("all nodes are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
 }

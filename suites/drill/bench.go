@@ -129,7 +129,7 @@ func (b *Bench) acquire(ctx context.Context, name string) (*clusters.Cluster, er
 const renewTime = 20 * time.Second
 
 // renew proves that the cluster that is up is as good as new, after its kubelets have
-// forgotten what crashed in earlier experiments.
+// forgotten what crashed while it came up or in earlier experiments.
 func (b *Bench) renew(ctx context.Context) error {
 	restarted, err := b.cluster.ForgetCrashes(ctx)
 	if err != nil {
@@ -160,6 +160,9 @@ func (b *Bench) create(ctx context.Context, topology clusters.Topology) (*cluste
 	}
 	if err == nil {
 		err = c.Remember(ctx, probe.Namespaces()...)
+	}
+	if err == nil {
+		err = b.renew(ctx)
 	}
 	if err != nil {
 		b.spoiled = err.Error()

@@ -51,6 +51,9 @@ func Component(c clusters.Component) ginkgo.Labels {
 	return ginkgo.Labels{labels.Component + string(c)}
 }
 
+// WholeHost labels specs that lose whole hosts.
+var WholeHost = ginkgo.Label(labels.Component + labels.Host)
+
 // repeatCommand runs this spec alone, with the profile.
 func repeatCommand(spec types.SpecReport, profile string) string {
 	focus := strings.Map(func(r rune) rune {

@@ -4,16 +4,14 @@ import (
 	"slices"
 
 	"faultline/clusters"
+	"faultline/suites/labels"
 )
-
-// hostValue is the label's value of specs that lose whole hosts.
-const hostValue = "host"
 
 // losses names what the experiment takes away, by the spec's labels. A report compares
 // layouts, in which a host is what runs on it: its name says nothing.
 func (d *Drill) losses() []string {
 	names := slices.Clone(d.experiment.Loses)
-	i := slices.Index(names, hostValue)
+	i := slices.Index(names, labels.Host)
 	if i < 0 {
 		return names
 	}
@@ -82,6 +80,6 @@ func hostName(t clusters.Topology, h clusters.Host) string {
 	case running[clusters.HAProxy] > 0:
 		return "host of a load balancer"
 	default:
-		return hostValue
+		return labels.Host
 	}
 }

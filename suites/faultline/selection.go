@@ -89,7 +89,7 @@ func seed() (int64, error) {
 
 // knownLabels are all values of our key:value labels.
 func knownLabels() map[string][]string {
-	known := map[string][]string{"tier": labels.Tiers, "component": {"host"}}
+	known := map[string][]string{"tier": labels.Tiers, "component": {labels.Host}}
 	for _, c := range clusters.Components {
 		known["component"] = append(known["component"], string(c))
 	}

@@ -12,7 +12,7 @@ import (
 	"faultline/suites/probe"
 )
 
-var _ = Describe("Three hosts with etcd and masters on each", Topology("three-host-stacked"), Label("component:host"), func() {
+var _ = Describe("Three hosts with etcd and masters on each", Topology("three-host-stacked"), WholeHost, func() {
 	It("survive the loss of the host that leads etcd", Core, Claims("TOPO-18"), func(ctx SpecContext) {
 		d := On(ctx, "three-host-stacked")
 		SurviveTheLossOf(d, d.Leader(clusters.Etcd).Node.Host)

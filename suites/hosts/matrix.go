@@ -49,7 +49,7 @@ func columns() []column {
 // experiment that disagrees is a finding.
 func init() {
 	for _, c := range columns() {
-		Describe("The loss of", Topology(c.topology.Name), Nightly, Label("matrix"), Label("component:host"), c.cells)
+		Describe("The loss of", Topology(c.topology.Name), Nightly, Label("matrix"), WholeHost, c.cells)
 	}
 }
 

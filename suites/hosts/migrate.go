@@ -23,7 +23,7 @@ import (
 // Document A: where a hypervisor can migrate its virtual machines, hardware and firmware of a
 // host can be maintained without disruption (A:L56, A:L62). Of a migration it is the blackout
 // that anybody can notice; memory is copied before.
-var _ = Describe("Virtual machines of one of two hosts", Topology("two-host-vms"), Nightly, Label("component:host"), func() {
+var _ = Describe("Virtual machines of one of two hosts", Topology("two-host-vms"), Nightly, WholeHost, func() {
 	const topology = "two-host-vms"
 
 	It("are moved to the other host and back, and nobody notices", Claims("TOPO-16"), func(ctx SpecContext) {

@@ -39,7 +39,7 @@ var _ = Describe("Doubled components on one operating system", Topology("single-
 		}
 	})
 
-	It("are gone together when it is rebooted", Claims("TOPO-06"), Label("component:host"), func(ctx SpecContext) {
+	It("are gone together when it is rebooted", Claims("TOPO-06"), WholeHost, func(ctx SpecContext) {
 		d := On(ctx, topology)
 		d.Inject(fault.Reboot(d.With(clusters.ControlPlane)...).Losing(clusters.Components...))
 		for _, name := range []probe.Name{probe.Write, probe.CachedRead, probe.Workload, probe.Schedule, probe.Reconcile} {
@@ -94,7 +94,7 @@ func processesOf(ctx context.Context, d *Drill) []string {
 var _ = Describe("Three masters in virtual machines of one host", Topology("single-host-vms"), Nightly, func() {
 	const topology = "single-host-vms"
 
-	It("can be updated one after the other", Claims("TOPO-08"), Label("component:host"), func(ctx SpecContext) {
+	It("can be updated one after the other", Claims("TOPO-08"), WholeHost, func(ctx SpecContext) {
 		d := On(ctx, topology)
 		for _, master := range d.With(clusters.ControlPlane) {
 			d.Then(fault.Reboot(master))

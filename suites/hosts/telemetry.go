@@ -22,7 +22,7 @@ import (
 
 // Document A: logs and metrics tell why something failed, and are kept elsewhere (A:L11,
 // A:L115).
-var _ = Describe("The logs and metrics of a lost host", Topology("three-host-stacked"), Nightly, Label("component:host"), func() {
+var _ = Describe("The logs and metrics of a lost host", Topology("three-host-stacked"), Nightly, WholeHost, func() {
 	It("are had by those who have copied them before, and by nobody through the API", Claims("OPS-02"), func(ctx SpecContext) {
 		d := On(ctx, "three-host-stacked")
 		worker, other := Workers(d.Nodes)[0], Workers(d.Nodes)[1]

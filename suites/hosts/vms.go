@@ -21,7 +21,7 @@ import (
 
 // Document A: with a hypervisor on each of three hosts, workloads have virtual machines of their
 // own beside those of the masters (A:L69).
-var _ = Describe("One of three hosts with a virtual machine for a master and one for workloads", Topology("three-host-vms"), Nightly, Label("component:host"), func() {
+var _ = Describe("One of three hosts with a virtual machine for a master and one for workloads", Topology("three-host-vms"), Nightly, WholeHost, func() {
 	It("loses either of them alone, and both with itself", Claims("TOPO-21"), func(ctx SpecContext) {
 		d := On(ctx, "three-host-vms")
 		worker, pods := webServer(ctx, d)

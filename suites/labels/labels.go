@@ -23,6 +23,9 @@ const (
 // Tiers are all of them, the quickest first.
 var Tiers = []string{Smoke, Core, Nightly}
 
+// Host is the value of Component on specs that lose whole hosts.
+const Host = "host"
+
 // Sabotage is on specs that test the suite itself.
 const Sabotage = "sabotage"
 

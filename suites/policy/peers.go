@@ -10,6 +10,7 @@ import (
 
 	"faultline/clusters"
 	"faultline/fault"
+	"faultline/suites/components"
 	. "faultline/suites/drill"
 	"faultline/suites/probe"
 )
@@ -20,22 +21,10 @@ var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
 		d := On(ctx, topology)
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
 		Expect(d.Told("every member has a leader", led(ctx, d, d.EtcdMembers(), true))).To(Succeed())
-		talking := d.LedTo(lost.Node)
-		d.Inject(fault.ExpireCertificate(d.Cluster, fault.PeerCertificate, lost))
-
-		Expect(d).To(Lose(probe.Ready).On(lost.Node).Within(d.Timing.Noticed()))
+		components.LoseTheAPIServerBeside(d, lost, fault.ExpireCertificate(d.Cluster, fault.PeerCertificate, lost))
 		Expect(d.Told("its peers have a leader", led(ctx, d, d.EtcdMembers().Except(lost), true))).To(Succeed())
 		Expect(d.Told("it has none", led(ctx, d, clusters.Instances{lost}, false))).To(Succeed())
-		// The API server beside it lives and answers pings, so that kubelets which are led to it stay.
-		Expect(d).To(MarkNotReady(append(talking, lost.Node)...).Within(d.Timing.NodeNotReady()))
-		Expect(d).To(KeepServing(probe.Workload))
-		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
-			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.KeptConnection()))
-		}
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Ready).On(lost.Node).Within(d.Timing.ControlPlaneReturn(d.Outage())))
-		Expect(d.BecomesTrue("all nodes are called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		components.RegainTheAPIServerBeside(d, lost)
 	})
 
 	It("whose certificate is of another authority is alone, and its peers do not miss it", Topology("bare-etcd-3"), Claims("SEC-01"), func(ctx SpecContext) {

@@ -14,7 +14,7 @@ import (
 )
 
 // Document A: with three hosts the loss of one is recoverable (A:L68, A:L92).
-var _ = Describe("A lost host of three", Topology("three-host-stacked"), Nightly, Runbook, Label("component:host"), func() {
+var _ = Describe("A lost host of three", Topology("three-host-stacked"), Nightly, Runbook, WholeHost, func() {
 	It("is replaced, and then another one may be lost", Claims("TOPO-20"), func(ctx SpecContext) {
 		d := On(ctx, "three-host-stacked")
 		masters := d.With(clusters.ControlPlane)

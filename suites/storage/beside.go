@@ -20,7 +20,7 @@ import (
 
 // Document A: a database may be in a virtual machine beside the cluster (A:L113). A service
 // without a selector leads there, and a client in the cluster writes and reads all the time.
-var _ = Describe("A database beside the cluster", Topology("external-database"), Nightly, Label("component:host"), func() {
+var _ = Describe("A database beside the cluster", Topology("external-database"), Nightly, WholeHost, func() {
 	It("serves while the cluster loses its master and its worker, and is mended by nobody in the cluster", Claims("WORK-06"), func(ctx SpecContext) {
 		d := On(ctx, "external-database")
 		master, worker, machine := d.With(clusters.ControlPlane)[0], d.With(clusters.Worker)[0], d.With(clusters.Database)[0]

@@ -22,7 +22,7 @@ import (
 
 // Document A: a database that does not cluster wants a volume outside the nodes, with which it
 // can move (A:L112).
-var _ = Describe("A lone database on a volume outside the nodes", Topology("external-volume"), Nightly, Label("component:host"), func() {
+var _ = Describe("A lone database on a volume outside the nodes", Topology("external-volume"), Nightly, WholeHost, func() {
 	It("is not moved from a dead node before somebody says that the node is dead, and then has its data", Claims("WORK-04"), func(ctx SpecContext) {
 		d := On(ctx, "external-volume")
 		was := databasePod(ctx, d)

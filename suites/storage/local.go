@@ -18,7 +18,7 @@ import (
 // Document A: a database that spreads over hosts on local volumes keeps its quorum when one
 // of them is lost, if there are enough of them (A:L114). The members are ready while they
 // have a quorum, and their volumes bind them to their nodes.
-var _ = Describe("A database of three on volumes of their nodes", Nightly, Label("component:host"), func() {
+var _ = Describe("A database of three on volumes of their nodes", Nightly, WholeHost, func() {
 	DescribeTable("that loses a host", Claims("WORK-07"),
 		func(ctx SpecContext, topology, host string, left int) {
 			d := On(ctx, topology)

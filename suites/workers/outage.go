@@ -37,7 +37,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		Expect(d.Told("their pods are the same, and were not restarted", unchanged(before, append(podsOn(ctx, d, victim), podsOn(ctx, d, other)...)))).To(Succeed())
 	})
 
-	It("that restart do not bring their pods back", Claims("API-05"), Label("component:host"), func(ctx SpecContext) {
+	It("that restart do not bring their pods back", Claims("API-05"), WholeHost, func(ctx SpecContext) {
 		d := On(ctx, topology)
 		victim, other := workers(d)
 		occupy(d, victim)
@@ -58,7 +58,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 var _ = Describe("With one master", Topology("single-master"), Core, func() {
 	const topology = "single-master"
 
-	It("the API goes with it, and the workers' pods run on", Claims("NODE-09"), Label("component:host"), func(ctx SpecContext) {
+	It("the API goes with it, and the workers' pods run on", Claims("NODE-09"), WholeHost, func(ctx SpecContext) {
 		d := On(ctx, topology)
 		master := d.With(clusters.ControlPlane)[0]
 		d.Inject(fault.PowerOff(master).Losing(clusters.Components...))
@@ -90,7 +90,7 @@ var _ = Describe("With one master", Topology("single-master"), Core, func() {
 		Expect(d.BecomesTrue("the API tells of the restart", d.Timing.ControlPlaneReturn(d.Outage()), wasRestarted)).To(Succeed())
 	})
 
-	It("a service goes on to lead to a node that dies while no API server runs", Claims("API-06"), Component(clusters.APIServer), Label("component:host"), func(ctx SpecContext) {
+	It("a service goes on to lead to a node that dies while no API server runs", Claims("API-06"), Component(clusters.APIServer), WholeHost, func(ctx SpecContext) {
 		d := On(ctx, topology)
 		victim, other := workers(d)
 		Expect(d.BecomesTrue("the service has a pod on each of two workers", d.Timing.Binding(), webIsSpread)).To(Succeed())

@@ -26,7 +26,7 @@ const (
 
 // Document A: anti-affinity spreads a service over hosts when its pods are placed, and
 // nobody moves them later (A:L110).
-var _ = Describe("Replicas that repel each other", Topology(spread), Nightly, Label("component:host"), func() {
+var _ = Describe("Replicas that repel each other", Topology(spread), Nightly, WholeHost, func() {
 	It("by host lose one to a lost host, and those that do so by node may lose two", Claims("WORK-01"), func(ctx SpecContext) {
 		d := On(ctx, spread)
 		crowded := crowdedHost(ctx, d)

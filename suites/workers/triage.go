@@ -40,7 +40,7 @@ var kinds = []string{urgent, guarded, ordinary}
 
 // Document A: priority and preemption decide what goes on when a failure leaves too little room
 // for everything (A:L110).
-var _ = Describe("Two workers that are full, when one of them is lost,", Topology(crowded), Nightly, Label("component:host"), func() {
+var _ = Describe("Two workers that are full, when one of them is lost,", Topology(crowded), Nightly, WholeHost, func() {
 	It("run what is urgent in the place of what is not, and least of all of what a disruption budget guards", Claims("WORK-03"), func(ctx SpecContext) {
 		d := On(ctx, crowded)
 		victim, other := workers(d)

@@ -21,7 +21,7 @@ const topology = "multi-master"
 // shared are the probes of what no single worker carries.
 var shared = []probe.Name{probe.Write, probe.CachedRead, probe.Schedule, probe.Reconcile}
 
-var _ = Describe("The loss of a worker", Topology(topology), Core, Label("component:host"), func() {
+var _ = Describe("The loss of a worker", Topology(topology), Core, WholeHost, func() {
 	It("is noticed, hurts nobody else, and its pods are made anew elsewhere unless they are bare", Claims("NODE-01", "NODE-02", "NODE-03", "NODE-04"), func(ctx SpecContext) {
 		AWorkerIsReplaced(On(ctx, topology))
 	})

@@ -68,7 +68,7 @@ func loseBalancer(d *Drill) {
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 }
 
-var _ = Describe("The loss of most nodes at once", Topology(fourWorkers), Nightly, Label("component:host"), func() {
+var _ = Describe("The loss of most nodes at once", Topology(fourWorkers), Nightly, WholeHost, func() {
 	It("suspends eviction, and that of all nodes ends it", Claims("NODE-07"), func(ctx SpecContext) {
 		d := On(ctx, fourWorkers)
 		d.Inject(fault.PowerOff(Workers(d.Nodes)...).Losing(clusters.CoreDNS))
