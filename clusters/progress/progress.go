@@ -54,7 +54,7 @@ func (p *Printer) Printf(format string, args ...any) {
 }
 
 // Step begins a step. The estimate is how long it usually takes; zero means
-// that nobody knows. The caller must call [Step.Done] exactly once.
+// that nobody knows. The caller must call [Step.Done] or [Step.End] once.
 func (p *Printer) Step(name string, estimate time.Duration) *Step {
 	if p == nil {
 		return nil
@@ -164,10 +164,15 @@ func clip(text string, width int) string {
 
 // line writes a whole line, first wiping the animated one. It wants p.mu.
 func (p *Printer) line(text string) {
+	p.wipe()
+	fmt.Fprintln(p.w, strings.TrimRight(text, "\n"))
+	p.draw()
+}
+
+// wipe removes the animated line. It wants p.mu.
+func (p *Printer) wipe() {
 	if p.drawn {
 		fmt.Fprint(p.w, "\r\x1b[2K")
 		p.drawn = false
 	}
-	fmt.Fprintln(p.w, strings.TrimRight(text, "\n"))
-	p.draw()
 }

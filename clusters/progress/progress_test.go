@@ -14,6 +14,7 @@ func TestNilPrintsNothing(t *testing.T) {
 	s := p.Step("nothing", time.Second)
 	s.Update("still nothing")
 	s.Done(nil)
+	p.Step("another", 0).End()
 }
 
 func TestPlainLines(t *testing.T) {
@@ -33,6 +34,19 @@ func TestPlainLines(t *testing.T) {
 	}
 	if got := strings.Split(strings.TrimSpace(out.String()), "\n"); strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("printed\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAStepThatEndsWithoutAWord(t *testing.T) {
+	var out bytes.Buffer
+	p := New(&out)
+	p.terminal = true
+	p.Step("e101 on a cluster", time.Minute).End()
+	if got := out.String(); !strings.Contains(got, "e101") || !strings.HasSuffix(got, "\r\x1b[2K") {
+		t.Errorf("printed %q, want a line that is wiped at last", got)
+	}
+	if p.tick != nil || len(p.active) > 0 {
+		t.Error("the printer goes on when the last step has ended")
 	}
 }
 

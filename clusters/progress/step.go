@@ -43,6 +43,19 @@ func (s *Step) Done(err error) {
 	p.line(fmt.Sprintf("%s %s (%s%s)", mark, s.name, verb, short(time.Since(s.started))))
 }
 
+// End ends the step without a word, for a caller who tells what came of it.
+func (s *Step) End() {
+	if s == nil {
+		return
+	}
+	p := s.printer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finish(s)
+	p.wipe()
+	p.draw()
+}
+
 // describe is the step in one line: name, time, what it does right now.
 func (s *Step) describe(now time.Time) string {
 	text := s.name + ", " + short(now.Sub(s.started))

@@ -204,7 +204,11 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 	p.line(p.paint(verdict, strings.ToUpper(string(s.Outcome))) + "  run " + plain(run.ID))
 	texts := []string{first, format.Count(s.Claims.Total, "claim") + ": " + format.Counts(s.Claims)}
 	if s.Sabotaged > 0 {
-		texts = append(texts, format.Sabotaged(s.Sabotaged))
+		var took float64
+		for _, run := range run.Sabotaged {
+			took += run.Seconds
+		}
+		texts = append(texts, format.Sabotaged(s.Sabotaged)+", in "+format.Seconds(took))
 	}
 	if spent, known := record.TotalSpent(run.Experiments); known {
 		texts = append(texts, fmt.Sprintf("time: %s waiting for Kubernetes, %s clusters, %s faults, %s steady states, %s restoring and audits",

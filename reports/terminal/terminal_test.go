@@ -56,8 +56,8 @@ func TestSabotageRunsAreCounted(t *testing.T) {
 	if text := render(t, run, Options{Width: 140}); strings.Contains(text, "sabotage") {
 		t.Errorf("sabotage is told where there was none:\n%s", text)
 	}
-	run.Sabotaged = []record.Sabotaged{{Name: "lies"}, {Name: "nobody evicts"}}
-	if text := render(t, run, Options{Width: 140}); !strings.Contains(text, "2 sabotage runs turned red, as they must") {
+	run.Sabotaged = []record.Sabotaged{{Name: "lies", Seconds: 30}, {Name: "nobody evicts", Seconds: 11.5}}
+	if text := render(t, run, Options{Width: 140}); !strings.Contains(text, "2 sabotage runs turned red, as they must, in 41.5 s") {
 		t.Errorf("two sabotage runs are not told in\n%s", text)
 	}
 }

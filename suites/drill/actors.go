@@ -44,6 +44,7 @@ func (e *actorExpectation) Match(actual any) (bool, error) {
 		}
 		leaders[component] = leader.Node.Name
 	}
+	d.expects(fmt.Sprintf("for %s only leaders act", seconds(e.duration)))
 	since, end := time.Now(), d.now()+e.duration
 	await(d.ctx, func() bool { return d.now() >= end })
 	for _, component := range e.components {

@@ -24,7 +24,7 @@ func (d *Drill) BuildAgain() {
 	bench.spoiled = "its layout is built again"
 	gomega.Expect(d.audit(d.ctx)).To(gomega.Succeed())
 	d.injections, d.phase, d.repair, d.experiment.Observations = nil, 0, 0, nil
-	bench.Progress.Printf("%s: %s is built again", d.experiment.ID, d.Topology.Name)
+	d.tell("%s is built again", d.Topology.Name)
 	d.start(d.Topology.Name)
 }
 

@@ -138,6 +138,7 @@ func (d *Drill) StaysTrueFor(what string, duration time.Duration, condition Requ
 	if err != nil {
 		return err
 	}
+	d.expects(fmt.Sprintf("for %s %s", seconds(duration), what))
 	for end := d.now() + duration; d.now() < end; {
 		if err = condition(d.ctx, client); err != nil {
 			break
@@ -160,6 +161,7 @@ func (d *Drill) BecomesTrue(what string, within clusters.Bounds, condition Reque
 	ctx, cancel := context.WithTimeout(d.ctx, within.Upper)
 	defer cancel()
 	begun := d.now()
+	d.expects(fmt.Sprintf("within %s %s", seconds(within.Upper), what))
 	err = clusters.Await(ctx, 50*time.Millisecond, what, func(ctx context.Context) error { return condition(ctx, client) })
 	if err == nil {
 		took := d.now() - begun

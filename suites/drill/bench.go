@@ -240,6 +240,11 @@ func (b *Bench) nextExperiment() string {
 	return fmt.Sprintf("e%d%02d", ginkgo.GinkgoParallelProcess(), b.experiments)
 }
 
+// likely is how long an experiment is likely to take; zero where nobody knows.
+func (b *Bench) likely(name string) time.Duration {
+	return time.Duration(b.plan.Experiments[name] * float64(time.Second))
+}
+
 // outlook is where an experiment is in the run, and how long it is likely to take.
 func (b *Bench) outlook(name string) string {
 	about, planned := b.plan.Experiments[name]

@@ -15,6 +15,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"faultline/clusters"
+	"faultline/clusters/progress"
 	"faultline/fault"
 	"faultline/reports/record"
 	"faultline/suites/labels"
@@ -37,10 +38,12 @@ type Drill struct {
 	door       clusters.Endpoint
 	experiment record.Experiment
 	spent      record.Spent
-	clock      probe.Clock
-	options    options
-	window     probe.Window
-	dice       *rand.Rand
+	// step shows that the experiment lives, and what it waits for.
+	step    *progress.Step
+	clock   probe.Clock
+	options options
+	window  probe.Window
+	dice    *rand.Rand
 	// pressure is this machine's at the experiment's start; nil where it is not known.
 	pressure *pressure
 
@@ -98,7 +101,7 @@ func On(ctx context.Context, topology string, opts ...Option) *Drill {
 	bench.Progress.Printf("%s: %s, on %s", d.experiment.ID, bench.outlook(d.experiment.Name), topology)
 	ginkgo.DeferCleanup(d.finish)
 	d.start(topology)
-	bench.Progress.Printf("%s: %s is steady, the experiment begins", d.experiment.ID, d.Name)
+	d.step = bench.Progress.Step(d.experiment.ID+" on "+d.Name, bench.likely(d.experiment.Name))
 	return d
 }
 
@@ -129,6 +132,16 @@ func (d *Drill) start(topology string) {
 	d.require(d.awaitSteadyState(), "no steady state")
 	d.spend(&d.spent.Steady, begun)
 }
+
+// tell says to whoever watches what has happened.
+func (d *Drill) tell(format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	bench.Progress.Printf("%s: %s", d.experiment.ID, what)
+	d.step.Update(what)
+}
+
+// expects lets whoever watches for long know what the experiment waits for.
+func (d *Drill) expects(what string) { d.step.Update("expecting that " + what) }
 
 // spend books the time since an instant on a part of the experiment's account.
 func (d *Drill) spend(part *float64, since time.Time) { *part += time.Since(since).Seconds() }
@@ -190,7 +203,7 @@ func (d *Drill) AwaitQuietStore(quiet time.Duration) {
 	ginkgo.GinkgoHelper()
 	end := d.clock.At(bench.disturbed.Add(quiet))
 	if wait := end - d.now(); wait > 0 {
-		bench.Progress.Printf("%s: another %s until etcd on %s has been quiet for %s", d.experiment.ID, seconds(wait), d.Name, seconds(quiet))
+		d.tell("another %s until etcd on %s has been quiet for %s", seconds(wait), d.Name, seconds(quiet))
 	}
 	await(d.ctx, func() bool { return d.now() >= end })
 	d.require(d.ctx.Err(), "interrupted")
@@ -209,17 +222,22 @@ func (d *Drill) noteDisturbance() {
 // now is the time since the experiment began.
 func (d *Drill) now() time.Duration { return d.clock.Now() }
 
+// longestHold is when nodes undo a drill's fault by themselves: later than anything is waited
+// for while one holds. Evictions take longest, and some specs wait for two.
+func longestHold(t clusters.Timing) time.Duration { return fault.DefaultTTL + 2*t.Eviction().Upper }
+
 // Inject breaks what the fault says, and returns when the effect is proven. A
 // fault whose effect cannot be proven ends the spec as inconclusive.
 func (d *Drill) Inject(f fault.Fault) {
 	ginkgo.GinkgoHelper()
 	defer d.spend(&d.spent.Faults, time.Now())
-	injection, err := d.injector.Inject(d.ctx, f)
+	d.step.Update("injecting " + f.String())
+	injection, err := d.injector.Inject(d.ctx, f.WithTTL(longestHold(d.Timing)))
 	if injection != nil {
 		d.injections = append(d.injections, injection)
 	}
 	d.require(err, "the fault did not land")
-	bench.Progress.Printf("%s: %s landed", d.experiment.ID, f)
+	d.tell("%s landed", f)
 }
 
 // Then injects one fault more, after checking what was promised so far. What is asserted
@@ -250,14 +268,14 @@ func (d *Drill) Play(steps ...fault.Step) {
 	chain, err := d.injector.Play(d.ctx, steps...)
 	d.injections = append(d.injections, chain...)
 	d.require(err, "a step did not land")
-	bench.Progress.Printf("%s: %d steps are over", d.experiment.ID, len(steps))
+	d.tell("%d steps are over", len(steps))
 }
 
 // Hold lets a fault hold for a time, as an outage that takes long.
 func (d *Drill) Hold(duration time.Duration) {
 	ginkgo.GinkgoHelper()
 	end := d.now() + duration
-	bench.Progress.Printf("%s: the fault holds for %s", d.experiment.ID, seconds(duration))
+	d.tell("the fault holds for %s", seconds(duration))
 	await(d.ctx, func() bool { return d.now() >= end })
 	d.require(d.ctx.Err(), "interrupted")
 }
@@ -268,10 +286,11 @@ func (d *Drill) Undo() {
 	ginkgo.GinkgoHelper()
 	d.checkPromises()
 	defer d.spend(&d.spent.Faults, time.Now())
+	d.step.Update("undoing")
 	for _, i := range slices.Backward(d.injections) {
 		gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())
 	}
-	bench.Progress.Printf("%s: undone", d.experiment.ID)
+	d.tell("undone")
 }
 
 // UndoLast takes the latest open fault back, after checking what was promised so far.
@@ -282,7 +301,7 @@ func (d *Drill) UndoLast() {
 	for _, i := range slices.Backward(d.injections) {
 		if i.State() == fault.Landed {
 			gomega.Expect(i.Undo(d.ctx)).To(gomega.Succeed())
-			bench.Progress.Printf("%s: %s is undone", d.experiment.ID, i.Fault)
+			d.tell("%s is undone", i.Fault)
 			return
 		}
 	}
@@ -292,6 +311,7 @@ func (d *Drill) UndoLast() {
 // AwaitHealed waits until what was broken is proven mended.
 func (d *Drill) AwaitHealed() {
 	ginkgo.GinkgoHelper()
+	d.expects("what was broken is mended")
 	for _, i := range d.injections {
 		gomega.Expect(i.AwaitHealed(d.ctx)).To(gomega.Succeed())
 	}

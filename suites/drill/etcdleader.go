@@ -32,15 +32,16 @@ func (e *electionExpectation) Match(actual any) (bool, error) {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
 	reference := d.injected()
+	o := record.Observation{
+		Expected: "etcd elects a leader within " + seconds(e.bounds.Upper), Upper: floatOf(e.bounds.Upper),
+	}
+	d.expects(o.Expected)
 	var before, after probe.EtcdView
 	await(d.ctx, func() bool {
 		before, after = nextTerm(d.probes.Etcd().Changes(), reference)
 		return after.Leader != "" || d.now() > reference+e.bounds.Upper+patience
 	})
 	measured := after.At - reference
-	o := record.Observation{
-		Expected: "etcd elects a leader within " + seconds(e.bounds.Upper), Upper: floatOf(e.bounds.Upper),
-	}
 	if after.Leader == "" {
 		o.Observed = fmt.Sprintf("no leader in a term after %d", before.Term)
 	} else {

@@ -88,6 +88,7 @@ func (e *expectation) Match(actual any) (bool, error) {
 	if len(timelines) == 0 {
 		return false, fmt.Errorf("there is no probe %s through %v", e.name, e.vantages)
 	}
+	d.step.Update("expecting to " + e.sentence())
 	var problems []string
 	for _, t := range timelines {
 		found := e.look(d.ctx, d, e, t)

@@ -28,6 +28,7 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 		return
 	}
 	begun := time.Now()
+	d.step.Update("restoring the cluster")
 	restored := d.restore(ctx)
 	d.spend(&d.spent.Restoring, begun)
 	if restored != nil {
@@ -40,6 +41,7 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 		d.window.Injected, d.window.Undone = d.window.End, d.window.End
 	}
 	begun = time.Now()
+	d.step.Update("auditing acknowledged writes")
 	audited := d.audit(ctx)
 	d.spend(&d.spent.Audit, begun)
 	if d.inconclusive == "" {
@@ -220,6 +222,7 @@ func (d *Drill) describe() {
 
 // save writes the experiment's file, unless the drill was a sabotage run.
 func (d *Drill) save() {
+	d.step.End()
 	if d.options.discard {
 		gomega.Expect(bench.Dir.NoteSabotage(d.experiment.ID)).To(gomega.Succeed())
 		bench.Progress.Printf("%s: %s (%.0f s) %s", d.experiment.ID, sabotageTold(ginkgo.CurrentSpecReport()), d.now().Seconds(), d.experiment.Name)

@@ -192,16 +192,17 @@ func (e *notReadyExpectation) Match(actual any) (bool, error) {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
 	reference := d.injected()
+	o := record.Observation{
+		Expected: fmt.Sprintf("exactly %s are marked as not ready after %s to %s", e.who(), seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Lower:    floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
+	}
+	d.expects(o.Expected)
 	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, reference+e.bounds.Upper+patience-d.now()))
 	defer cancel()
 	err := clusters.Await(ctx, 100*time.Millisecond, "the lost nodes to be marked", func(ctx context.Context) error { return e.marked(ctx, d) })
 	measured := d.now() - reference
-	o := record.Observation{
-		Expected: fmt.Sprintf("exactly %s are marked as not ready after %s to %s", e.who(), seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
-		Observed: "marked after " + seconds(measured),
-		OK:       err == nil && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
-		Seconds:  floatOf(measured), Lower: floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
-	}
+	o.Observed, o.Seconds = "marked after "+seconds(measured), floatOf(measured)
+	o.OK = err == nil && measured >= e.bounds.Lower && measured <= e.bounds.Upper
 	if err != nil {
 		o.Observed = err.Error()
 	}

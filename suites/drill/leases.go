@@ -39,15 +39,16 @@ func (e *leaseExpectation) Match(actual any) (bool, error) {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
 	reference := d.injected()
+	o := record.Observation{
+		Expected: fmt.Sprintf("the lease of %s goes to another holder after %s to %s", e.component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Upper:    floatOf(e.bounds.Upper), Lower: floatOf(e.bounds.Lower),
+	}
+	d.expects(o.Expected)
 	var before, after probe.LeaseView
 	await(d.ctx, func() bool {
 		before, after = successor(d.probes.Leases().Changes(e.component), reference)
 		return after.Holder != "" || d.now() > reference+e.bounds.Upper+patience
 	})
-	o := record.Observation{
-		Expected: fmt.Sprintf("the lease of %s goes to another holder after %s to %s", e.component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
-		Upper:    floatOf(e.bounds.Upper), Lower: floatOf(e.bounds.Lower),
-	}
 	measured := after.At - reference
 	switch {
 	case after.Holder == "":

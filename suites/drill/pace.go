@@ -34,7 +34,7 @@ func (d *Drill) Pace(name probe.Name) Pace {
 	ginkgo.GinkgoHelper()
 	begun := d.now()
 	end := begun + paceSpans*paceSpan
-	bench.Progress.Printf("%s: for %s the pace of %s is taken", d.experiment.ID, seconds(end-begun), name)
+	d.tell("for %s the pace of %s is taken", seconds(end-begun), name)
 	await(d.ctx, func() bool { return d.now() >= end+paceEnd })
 	d.require(d.ctx.Err(), "interrupted")
 	timeline := d.timelines(name, nil)[0]

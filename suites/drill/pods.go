@@ -130,6 +130,7 @@ func (d *Drill) AwaitEviction(n *clusters.Node) time.Duration {
 	ginkgo.GinkgoHelper()
 	client, err := d.api()
 	d.require(err, "no client")
+	d.expects("the pods on " + n.Name + " are evicted within " + seconds(d.Timing.Eviction().Upper))
 	limit := d.injected() + d.Timing.Eviction().Upper + patience - d.now()
 	ctx, cancel := context.WithTimeout(d.ctx, max(time.Second, limit))
 	defer cancel()

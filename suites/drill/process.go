@@ -71,6 +71,7 @@ func (d *Drill) Ended(i clusters.Instance, exits *Exits, limit time.Duration) ti
 	var at time.Duration
 	var ended bool
 	end := d.now() + limit
+	d.expects(fmt.Sprintf("the process of %s ends within %s", i, seconds(limit)))
 	await(d.ctx, func() bool {
 		at, ended = exits.of(i)
 		return ended || d.now() > end
@@ -116,6 +117,11 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("the lease of %s was never seen", e.instance.Component)
 	}
+	o := record.Observation{
+		Expected: fmt.Sprintf("%s gives up %s to %s after its last renewal", e.instance.Component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Lower:    floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
+	}
+	d.expects(o.Expected)
 	var at time.Duration
 	var ended bool
 	await(d.ctx, func() bool {
@@ -123,12 +129,8 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 		return ended || d.now() > renewed+e.bounds.Upper+patience
 	})
 	measured := at - renewed
-	o := record.Observation{
-		Expected: fmt.Sprintf("%s gives up %s to %s after its last renewal", e.instance.Component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
-		Observed: "its process ended after " + seconds(measured),
-		OK:       ended && measured >= e.bounds.Lower && measured <= e.bounds.Upper,
-		Seconds:  floatOf(measured), Lower: floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
-	}
+	o.Observed, o.Seconds = "its process ended after "+seconds(measured), floatOf(measured)
+	o.OK = ended && measured >= e.bounds.Lower && measured <= e.bounds.Upper
 	if !ended {
 		o.Observed, o.Seconds = fmt.Sprintf("it still ran %s after its last renewal", seconds(d.now()-renewed)), nil
 	}

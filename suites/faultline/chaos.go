@@ -121,12 +121,16 @@ func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
 	return p, dir.SavePlan(p.plan)
 }
 
+// hangTime is when an experiment takes so long that its stack is worth a look: longer than
+// any with Kubernetes' default settings, in which pods stay five minutes on a lost node.
+const hangTime = 20 * time.Minute
+
 // ginkgoArguments is the command line of the suite's one binary. The run is ended when it
 // takes much longer than is likely.
 func ginkgoArguments(dir rundir.Dir, p prepared, seed int64) []string {
 	timeout := time.Hour + time.Duration(2*p.plan.Seconds())*time.Second
 	args := []string{"tool", "ginkgo", "run", "--label-filter", p.filter, "--fail-on-empty", "--seed", strconv.FormatInt(seed, 10), "--procs", strconv.Itoa(p.processes),
-		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", timeout.String(), "--poll-progress-after", "10m", "--silence-skips"}
+		"--output-dir", dir.Results, "--json-report", ginkgoReport, "--timeout", timeout.String(), "--poll-progress-after", hangTime.String(), "--silence-skips"}
 	if focus := os.Getenv("GINKGO_FOCUS"); focus != "" {
 		args = append(args, "--focus", focus)
 	}
