@@ -32,26 +32,30 @@ func (s *Step) Done(err error) {
 	if s == nil {
 		return
 	}
-	p := s.printer
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.finish(s)
 	mark, verb := "✓", ""
 	if err != nil {
 		mark, verb = "✗", "failed after "
 	}
-	p.line(fmt.Sprintf("%s %s (%s%s)", mark, s.name, verb, short(time.Since(s.started))))
+	s.end(fmt.Sprintf("%s %s (%s%s)", mark, s.name, verb, short(time.Since(s.started))))
 }
 
 // End ends the step without a word, for a caller who tells what came of it.
 func (s *Step) End() {
-	if s == nil {
-		return
+	if s != nil {
+		s.end("")
 	}
+}
+
+// end ends the step with a line, or with none where there is nothing to say.
+func (s *Step) end(text string) {
 	p := s.printer
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.finish(s)
+	if text != "" {
+		p.line(text)
+		return
+	}
 	p.wipe()
 	p.draw()
 }

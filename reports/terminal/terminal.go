@@ -205,8 +205,8 @@ func (p *printer) summary(run *record.Run, s record.Summary) {
 	texts := []string{first, format.Count(s.Claims.Total, "claim") + ": " + format.Counts(s.Claims)}
 	if s.Sabotaged > 0 {
 		var took float64
-		for _, run := range run.Sabotaged {
-			took += run.Seconds
+		for _, sabotage := range run.Sabotaged {
+			took += sabotage.Seconds
 		}
 		texts = append(texts, format.Sabotaged(s.Sabotaged)+", in "+format.Seconds(took))
 	}

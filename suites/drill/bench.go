@@ -247,12 +247,12 @@ func (b *Bench) likely(name string) time.Duration {
 
 // outlook is where an experiment is in the run, and how long it is likely to take.
 func (b *Bench) outlook(name string) string {
-	about, planned := b.plan.Experiments[name]
-	if !planned {
+	about := b.likely(name)
+	if about == 0 {
 		return name
 	}
 	return fmt.Sprintf("(%d of %d, minute %.0f of about %.0f) %s, about %.0f s", b.Dir.Done()+1, len(b.plan.Experiments),
-		time.Since(b.plan.StartedAt).Minutes(), b.plan.Seconds()/60, name, about)
+		time.Since(b.plan.StartedAt).Minutes(), b.plan.Seconds()/60, name, about.Seconds())
 }
 
 // saveEnvironment writes what the figures of this run depend on.
