@@ -76,6 +76,16 @@ func (i *Injection) Proof() string {
 // Deadline is about when the nodes undo the fault by themselves.
 func (i *Injection) Deadline() time.Time { return i.deadline }
 
+// Expired tells whether the nodes have undone the fault by themselves, because nobody else had
+// by the deadline. What is seen after it is seen without the fault.
+func (i *Injection) Expired() bool {
+	until := i.Instants().Undoing
+	if until.IsZero() {
+		until = time.Now()
+	}
+	return i.Lasts() && until.After(i.deadline)
+}
+
 // Lasts tells whether the fault holds until it is undone. Else nothing outlives its action,
 // and what it hit comes back by itself.
 func (i *Injection) Lasts() bool {

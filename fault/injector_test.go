@@ -98,6 +98,10 @@ func TestEveryFaultLandsIsUndoneAndHeals(t *testing.T) {
 				if err := i.Undo(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+				time.Sleep(time.Until(i.Deadline()) + time.Second)
+				if i.Expired() {
+					t.Error("a fault that was undone in time has expired")
+				}
 				if err := i.AwaitHealed(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -367,8 +371,12 @@ func TestTheNodeUndoesWhatWeDoNot(t *testing.T) {
 				if _, err := i.Prove(t.Context()); err == nil {
 					t.Error("Prove still finds the fault in effect")
 				}
+				before := i.Expired()
 				if err := i.Undo(t.Context()); err != nil {
 					t.Errorf("undo after the timer: %v", err)
+				}
+				if !before || !i.Expired() {
+					t.Errorf("expired: %t, and after the undo %t, want both", before, i.Expired())
 				}
 			})
 		})

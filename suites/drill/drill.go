@@ -4,6 +4,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,7 @@ type Drill struct {
 
 type options struct {
 	sabotage fault.Sabotage
+	ttl      time.Duration
 	lie      bool
 	discard  bool
 	mutation Mutation
@@ -73,6 +75,11 @@ func WithoutFault(o *options) { o.sabotage.SkipInject, o.discard = true, true }
 
 // WithoutUndo makes Undo a no-op; the drill's end undoes for real.
 func WithoutUndo(o *options) { o.sabotage.SkipUndo, o.discard = true, true }
+
+// WithTTL makes the nodes undo every fault by themselves after a time.
+func WithTTL(ttl time.Duration) Option {
+	return func(o *options) { o.ttl, o.discard = ttl, true }
+}
 
 // WithLyingProbes makes every probe report success.
 func WithLyingProbes(o *options) { o.lie, o.discard = true, true }
@@ -232,7 +239,7 @@ func (d *Drill) Inject(f fault.Fault) {
 	ginkgo.GinkgoHelper()
 	defer d.spend(&d.spent.Faults, time.Now())
 	d.step.Update("injecting " + f.String())
-	injection, err := d.injector.Inject(d.ctx, f.WithTTL(longestHold(d.Timing)))
+	injection, err := d.injector.Inject(d.ctx, f.WithTTL(cmp.Or(d.options.ttl, longestHold(d.Timing))))
 	if injection != nil {
 		d.injections = append(d.injections, injection)
 	}

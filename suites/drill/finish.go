@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 	audited := d.audit(ctx)
 	d.spend(&d.spent.Audit, begun)
 	if d.inconclusive == "" {
-		d.inconclusive = d.starvation()
+		d.inconclusive = cmp.Or(d.expired(), d.starvation())
 	}
 	d.judge(ginkgo.CurrentSpecReport(), errors.Join(restored, audited))
 	d.describe()

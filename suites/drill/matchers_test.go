@@ -140,10 +140,10 @@ func TestClaimsRefusesAStranger(t *testing.T) {
 }
 
 func TestSabotageOptionsLeaveNoRecord(t *testing.T) {
-	for name, o := range map[string]Option{"fault": WithoutFault, "undo": WithoutUndo, "probes": WithLyingProbes} {
+	for name, o := range map[string]Option{"fault": WithoutFault, "undo": WithoutUndo, "TTL": WithTTL(time.Second), "probes": WithLyingProbes} {
 		var got options
 		o(&got)
-		if !got.discard || (got.sabotage == fault.Sabotage{} && !got.lie) {
+		if !got.discard || (got.sabotage == fault.Sabotage{} && !got.lie && got.ttl == 0) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

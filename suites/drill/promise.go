@@ -1,6 +1,8 @@
 package drill
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -22,6 +24,9 @@ func (d *Drill) promise(name string, check func(until time.Duration) error) {
 // checkPromises examines every promise over the whole fault, and forgets it.
 func (d *Drill) checkPromises() {
 	ginkgo.GinkgoHelper()
+	if why := d.expired(); why != "" {
+		d.require(errors.New(why), "the fault did not hold")
+	}
 	until := d.now()
 	promises := d.promises
 	d.promises = nil
@@ -32,4 +37,15 @@ func (d *Drill) checkPromises() {
 			fail(p.name + ": " + err.Error())
 		}
 	}
+}
+
+// expired tells whether a fault ended by itself before the experiment undid it: then what was
+// seen since says nothing about the fault.
+func (d *Drill) expired() string {
+	for _, i := range d.injections {
+		if i.Expired() {
+			return fmt.Sprintf("the nodes undid %s themselves, as nobody else had after %s", i.Fault, i.Fault.TTL)
+		}
+	}
+	return ""
 }

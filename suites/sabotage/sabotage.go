@@ -5,11 +5,13 @@ package sabotage
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"faultline/clusters"
+	"faultline/fault"
 	"faultline/suites/balancers"
 	"faultline/suites/components"
 	. "faultline/suites/drill"
@@ -33,6 +35,17 @@ var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smo
 		Entry("the undo does nothing", Option(WithoutUndo), "it had not resumed"),
 		Entry("the probes always report success", Option(WithLyingProbes), "it still succeeded"),
 	)
+})
+
+var _ = It("An experiment proves nothing when its fault has ended by itself", Topology("bare-etcd-3"), Nightly, Sabotage, func(ctx SpecContext) {
+	const ttl = 10 * time.Second
+	d := On(ctx, "bare-etcd-3", WithTTL(ttl))
+	failure := InterceptGomegaFailure(func() {
+		d.Inject(fault.HoldDown(d.Leader(clusters.Etcd)))
+		d.Hold(ttl)
+		d.Undo()
+	})
+	Expect(failure).To(MatchError(ContainSubstring("inconclusive: the fault did not hold")))
 })
 
 // mutates labels a spec with the groups of claims whose experiments it turns red.
