@@ -37,15 +37,17 @@ var _ = Describe("An experiment turns red", Topology("single-host-minimal"), Smo
 	)
 })
 
-var _ = It("An experiment proves nothing when its fault has ended by itself", Topology("bare-etcd-3"), Nightly, Sabotage, func(ctx SpecContext) {
-	const ttl = 10 * time.Second
-	d := On(ctx, "bare-etcd-3", WithTTL(ttl))
-	failure := InterceptGomegaFailure(func() {
-		d.Inject(fault.HoldDown(d.Leader(clusters.Etcd)))
-		d.Hold(ttl)
-		d.Undo()
+var _ = Describe("An experiment proves nothing", Topology("bare-etcd-3"), Nightly, Sabotage, func() {
+	It("when its fault has ended by itself", func(ctx SpecContext) {
+		const ttl = 10 * time.Second
+		d := On(ctx, "bare-etcd-3", WithTTL(ttl))
+		failure := InterceptGomegaFailure(func() {
+			d.Inject(fault.HoldDown(d.Leader(clusters.Etcd)))
+			d.Hold(ttl)
+			d.Undo()
+		})
+		Expect(failure).To(MatchError(ContainSubstring("inconclusive: the fault did not hold")))
 	})
-	Expect(failure).To(MatchError(ContainSubstring("inconclusive: the fault did not hold")))
 })
 
 // mutates labels a spec with the groups of claims whose experiments it turns red.
