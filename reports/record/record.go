@@ -99,7 +99,7 @@ const (
 	Drifted Verdict = "drifted"
 	// Broken: neither the documented nor today's known behaviour was observed.
 	Broken Verdict = "broken"
-	// Inconclusive: no steady state, the fault did not land, or a probe starved.
+	// Inconclusive: no steady state, the fault did not land or hold, or a probe starved.
 	Inconclusive Verdict = "inconclusive"
 )
 
