@@ -110,7 +110,7 @@ func (b *Bench) acquire(ctx context.Context, name string) (*clusters.Cluster, er
 		return nil, err
 	}
 	if b.cluster != nil && b.cluster.Topology.Name == name && b.spoiled == "" {
-		err := b.renew(ctx)
+		err := errors.Join(b.clearWrites(ctx), b.renew(ctx))
 		if err == nil {
 			return b.cluster, nil
 		}
@@ -125,19 +125,22 @@ func (b *Bench) acquire(ctx context.Context, name string) (*clusters.Cluster, er
 	return b.create(ctx, topology)
 }
 
-// renewTime is how long pods may be called not ready because their kubelet was restarted.
-const renewTime = 20 * time.Second
-
-// renew proves that the cluster that is up is as good as new, after its kubelets have
-// forgotten what crashed while it came up or in earlier experiments.
+// renew has the kubelets forget what crashed while the cluster came up or in an experiment. Where
+// one was restarted for that, the cluster is proven as good as new once more.
 func (b *Bench) renew(ctx context.Context) error {
 	restarted, err := b.cluster.ForgetCrashes(ctx)
-	if err != nil {
+	if err != nil || !restarted {
 		return err
 	}
-	if !restarted {
-		return b.cluster.CheckAsNew(ctx)
-	}
+	return b.awaitAsNew(ctx)
+}
+
+// renewTime is how long pods may be called not ready whose kubelet was restarted, and what was
+// deleted may take to be gone.
+const renewTime = 20 * time.Second
+
+// awaitAsNew waits until the cluster is as good as when it was new.
+func (b *Bench) awaitAsNew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.Timing.Slack*float64(renewTime)))
 	defer cancel()
 	return clusters.Await(ctx, time.Second, "a cluster as good as new", b.cluster.CheckAsNew)
@@ -212,10 +215,9 @@ const keptWrites = 10_000
 // cluster is quicker.
 const clearTime = 3 * time.Minute
 
-// retire leaves the objects of an audited ledger to the end of the cluster. Only when
-// too many have gathered are they deleted, which is slow.
-func (b *Bench) retire(ctx context.Context, l *probe.Ledger) error {
-	b.retired = append(b.retired, l)
+// clearWrites deletes the objects of audited ledgers, which is slow, once too many have gathered
+// in a cluster that is used again. Else they go with it.
+func (b *Bench) clearWrites(ctx context.Context) error {
 	kept := 0
 	for _, l := range b.retired {
 		kept += l.Attempted()

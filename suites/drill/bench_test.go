@@ -23,17 +23,14 @@ func used(answer string) (b *Bench, asked *int) {
 	return &Bench{cluster: c, Timing: clusters.Timing{Slack: 0.01}}, asked
 }
 
-func TestAUsedClusterForgetsCrashesAndIsLookedAt(t *testing.T) {
+func TestAUsedClusterForgetsCrashesAndIsLookedAtAgain(t *testing.T) {
 	for answer, again := range map[string]bool{"": false, "restarted\n": true} {
 		b, asked := used(answer)
 		err := b.renew(t.Context())
 		if *asked != 1 {
 			t.Errorf("answer %q: the kubelet was asked %d times to forget crashes, want once", answer, *asked)
 		}
-		if err == nil || !strings.Contains(err.Error(), "nobody has recorded") {
-			t.Fatalf("answer %q: a cluster that nobody remembers passed: %v", answer, err)
-		}
-		if waited := strings.Contains(err.Error(), "waited"); waited != again {
+		if looked := err != nil && strings.Contains(err.Error(), "nobody has recorded"); looked != again {
 			t.Errorf("answer %q: got %v, want another look only after a restart", answer, err)
 		}
 	}

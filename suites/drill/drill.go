@@ -14,6 +14,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 
 	"faultline/clusters"
 	"faultline/clusters/progress"
@@ -48,7 +49,7 @@ type Drill struct {
 	// pressure is this machine's at the experiment's start; nil where it is not known.
 	pressure *pressure
 
-	// promises are checked again when the fault is undone and at the end.
+	// promises are checked again when the fault is undone, or at the end.
 	promises []promise
 	// inconclusive says why the experiment proves nothing.
 	inconclusive string
@@ -180,8 +181,9 @@ func (d *Drill) require(err error, why string) {
 	}
 }
 
-// steadyFor is how long every probe has to be green before a fault.
-const steadyFor = 2 * time.Second
+// steadyFor is how long every probe has to be green before a fault: longer than its time-out, as
+// a request that hangs is in no timeline before that.
+const steadyFor = 2*time.Second + probe.DefaultTimeout
 
 // awaitSteadyState waits until every probe has been green for steadyFor.
 func (d *Drill) awaitSteadyState() error {
@@ -319,9 +321,16 @@ func (d *Drill) UndoLast() {
 func (d *Drill) AwaitHealed() {
 	ginkgo.GinkgoHelper()
 	d.expects("what was broken is mended")
+	gomega.Expect(d.awaitHealed(d.ctx)).To(gomega.Succeed())
+}
+
+// awaitHealed waits for all faults at once: each has to be seen well for a while.
+func (d *Drill) awaitHealed(ctx context.Context) error {
+	var group errgroup.Group
 	for _, i := range d.injections {
-		gomega.Expect(i.AwaitHealed(d.ctx)).To(gomega.Succeed())
+		group.Go(func() error { return i.AwaitHealed(ctx) })
 	}
+	return group.Wait()
 }
 
 // Drifted says that today's behaviour, which the spec asserts, differs from the

@@ -28,6 +28,7 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 		}
 		return
 	}
+	unkept := d.unkeptAtTheEnd()
 	begun := time.Now()
 	d.step.Update("restoring the cluster")
 	restored := d.restore(ctx)
@@ -45,20 +46,33 @@ func (d *Drill) finish(ctx ginkgo.SpecContext) {
 	d.step.Update("auditing acknowledged writes")
 	audited := d.audit(ctx)
 	d.spend(&d.spent.Audit, begun)
+	begun = time.Now()
+	restored = errors.Join(restored, d.proveAsNew(ctx))
+	d.spend(&d.spent.Restoring, begun)
 	if d.inconclusive == "" {
 		d.inconclusive = cmp.Or(d.expired(), d.starvation())
 	}
-	d.judge(ginkgo.CurrentSpecReport(), errors.Join(restored, audited))
+	d.judge(ginkgo.CurrentSpecReport(), errors.Join(unkept, restored, audited))
 	d.describe()
 	if !d.experiment.Verdict.Passes() && !d.options.discard {
 		d.experiment.Evidence = d.saveEvidence(ctx)
 	}
 	d.save()
+	gomega.Expect(unkept).NotTo(gomega.HaveOccurred(), "what was promised until the end")
 	gomega.Expect(restored).NotTo(gomega.HaveOccurred(), "the cluster is not as good as new")
 	gomega.Expect(audited).NotTo(gomega.HaveOccurred(), "the audit of acknowledged writes")
 	if !ginkgo.CurrentSpecReport().Failed() && d.inconclusive != "" && !d.options.discard {
 		ginkgo.Fail("inconclusive: " + d.inconclusive)
 	}
+}
+
+// unkeptAtTheEnd tells which promises were broken in a spec that passed and does not undo its
+// fault itself.
+func (d *Drill) unkeptAtTheEnd() error {
+	if d.options.discard || ginkgo.CurrentSpecReport().Failed() {
+		return nil
+	}
+	return d.unkept()
 }
 
 // restore undoes what is open and waits until the cluster is whole. After an
@@ -79,10 +93,8 @@ func (d *Drill) restore(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.Timing.WholeAgain(d.Outage()).Upper)
 	defer cancel()
-	for _, i := range d.injections {
-		if err := i.AwaitHealed(ctx); err != nil {
-			return err
-		}
+	if err := d.awaitHealed(ctx); err != nil {
+		return err
 	}
 	begun := d.now()
 	held, err := d.awaitShape(ctx)
@@ -93,11 +105,34 @@ func (d *Drill) restore(ctx context.Context) error {
 		return err
 	}
 	d.observe(record.Observation{
-		Expected: "the cluster is as good as new", OK: true,
+		Expected: "the cluster is whole again", OK: true,
 		Observed: fmt.Sprintf("its shape was whole %s after the last undo%s", seconds(d.now()-d.changed()), held),
 		Seconds:  floatOf(d.now() - min(begun, d.changed())),
 	})
 	return nil
+}
+
+// proveAsNew looks, once the probes have stopped, for what the experiment has left: members of
+// etcd that differ, objects, packet rules, mounts, armed faults.
+func (d *Drill) proveAsNew(ctx context.Context) error {
+	if bench.spoiled != "" || interrupted(ginkgo.CurrentSpecReport().State) {
+		return nil
+	}
+	d.step.Update("looking for what the experiment has left")
+	err := bench.awaitAsNew(ctx)
+	if err != nil {
+		bench.spoiled = err.Error()
+	}
+	d.observe(record.Observation{Expected: "the cluster is as good as new", OK: err == nil, Observed: toldOf(err)})
+	return err
+}
+
+// toldOf is how a check came out, for people.
+func toldOf(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "so it is"
 }
 
 // awaitShape waits until the cluster's shape is whole, and tells what kept it longest.
@@ -139,11 +174,7 @@ func (d *Drill) audit(ctx context.Context) error {
 	defer cancel()
 	audit, err := d.probes.Ledger().Audit(listing, d.Cluster)
 	d.experiment.Audit = &audit
-	if bench.spoiled == "" { // else the cluster goes with its objects
-		if err := bench.retire(ctx, d.probes.Ledger()); err != nil {
-			bench.spoiled = err.Error()
-		}
-	}
+	bench.retired = append(bench.retired, d.probes.Ledger())
 	if err != nil {
 		return err
 	}

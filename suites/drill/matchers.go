@@ -15,8 +15,22 @@ import (
 // lossProof is how long a loss must last before it counts: a blip is not a loss.
 const lossProof = 3 * time.Second
 
+// A probe counts as resumed after resumeSamples successes in a row, and between the two times.
+// Where chance leads a request to a live pod or a dead one, as many are a loss in a million.
+const (
+	resumeSamples = 20
+	leastResume   = time.Second
+	mostResume    = 4 * time.Second
+)
+
 // resumeProof is how long a probe must stay green before it counts as resumed.
-const resumeProof = time.Second
+func resumeProof(t *probe.Timeline) time.Duration {
+	return min(max(resumeSamples*t.Interval(), leastResume), mostResume)
+}
+
+// answered is how old a request is when it is known what became of it and of all before it:
+// its time-out, and half of that again for a busy machine.
+const answered = probe.DefaultTimeout * 3 / 2
 
 // patience is added to an upper bound before a matcher stops waiting: the
 // measured figure of something late is worth more than "not within".
@@ -43,6 +57,9 @@ func lookLost(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) 
 	ways := t.Ways(lastUp+1, d.now())
 	if d.now()-lastUp < lossProof {
 		return finding{false, fmt.Sprintf("it still succeeded %s after the fault", seconds(lost)), &lost}
+	}
+	if t.Seen(lastUp+1, d.now()) == 0 {
+		return finding{false, "nobody knows: the vantage point itself is lost (" + waysText(ways) + ")", nil}
 	}
 	for way := range ways {
 		if len(e.ways) > 0 && way != record.Starved && !slices.Contains(e.ways, way) {
@@ -83,13 +100,13 @@ func lookKept(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) 
 	if e.duration == 0 {
 		d.promise(fmt.Sprintf("%s is kept", t), check)
 	}
-	return finding{true, fmt.Sprintf("no gap over %s in %s", seconds(tolerance), seconds(d.now()-reference)), nil}
+	return finding{true, fmt.Sprintf("no gap over %s in %s (%s)", seconds(tolerance), seconds(d.now()-reference), waysText(t.Ways(reference, d.now()))), nil}
 }
 
 // tolerance is the longest time without a success that is no interruption: the
 // probe's own rhythm and time-out, with slack for a busy machine.
 func (d *Drill) tolerance(t *probe.Timeline) time.Duration {
-	return time.Duration(d.Timing.Slack * float64(t.Interval()+time.Second))
+	return time.Duration(d.Timing.Slack * float64(t.Interval()+probe.DefaultTimeout))
 }
 
 // Resume expects the probe to be green again, to stay so, and measures when: from the
@@ -136,7 +153,7 @@ func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timelin
 		down, lost := t.FirstDown(reference, e.ways...)
 		if !lost {
 			resumed = d.now()-reference > max(showTime, e.bounds.Lower) && t.Up(d.now()-showTime, d.now()) > 0
-		} else if up, ok := t.Resumed(down.At, resumeProof); ok {
+		} else if up, ok := t.Resumed(down.At, d.now()-answered, resumeProof(t)); ok {
 			measured, resumed = up.Done()-reference, true
 		}
 		return resumed || d.now() > reference+e.bounds.Upper+patience

@@ -2,7 +2,9 @@ package drill
 
 import (
 	"context"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"faultline/clusters"
@@ -11,7 +13,7 @@ import (
 	"faultline/suites/probe"
 )
 
-// seen makes a drill whose clock has run and a timeline of one sample each 50 ms:
+// seen makes a drill whose clock has run until the end and a timeline of one sample each 50 ms:
 // down between two instants, up otherwise.
 func seen(t *testing.T, from, to, end time.Duration) (*Drill, *probe.Timeline) {
 	t.Helper()
@@ -23,8 +25,7 @@ func seen(t *testing.T, from, to, end time.Duration) (*Drill, *probe.Timeline) {
 		}
 		line.Add(s)
 	}
-	start := probe.NewClock()
-	d := &Drill{ctx: t.Context(), clock: start, Cluster: &clusters.Cluster{Timing: clusters.Timing{Profile: clusters.FastProfile(), Slack: 1}}}
+	d := &Drill{ctx: t.Context(), clock: probe.NewClock().From(-end), Cluster: &clusters.Cluster{Timing: clusters.Timing{Profile: clusters.FastProfile(), Slack: 1}}}
 	return d, line
 }
 
@@ -49,10 +50,65 @@ func TestKeptFailsOnAGap(t *testing.T) {
 	}
 }
 
+// Half of the requests hang. What became of them is known a second later than of those that
+// were answered, so that there are always successes in a row.
+func TestNothingResumesWhileRequestsHang(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		hang bool
+	}{{"every other request hangs", true}, {"none hangs any more", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, _ := seen(t, 0, 0, 0)
+				line := probe.NewTimeline(probe.Service, "n1", 100*time.Millisecond)
+				line.Add(probe.Sample{At: 0, Way: record.Refused})
+				ctx, cancel := context.WithCancel(t.Context())
+				var sending sync.WaitGroup
+				sending.Go(func() { send(ctx, d, line, test.hang) })
+				defer sending.Wait()
+				defer cancel()
+				pausing := Pause(probe.Service).Within(clusters.Bounds{Upper: time.Minute})
+				if found := pausing.look(ctx, d, pausing, line); found.ok == test.hang {
+					t.Errorf("it paused: %t (%s)", found.ok, found.observed)
+				}
+			})
+		})
+	}
+}
+
+// send adds a sample each interval; of those that hang, every other one, when they time out.
+func send(ctx context.Context, d *Drill, line *probe.Timeline, hang bool) {
+	for n := 0; ctx.Err() == nil; n++ {
+		at := d.now()
+		if hang && n%2 == 0 {
+			time.AfterFunc(probe.DefaultTimeout, func() {
+				line.Add(probe.Sample{At: at, Latency: probe.DefaultTimeout, Way: record.TimedOut})
+			})
+		} else {
+			line.Add(probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up})
+		}
+		time.Sleep(line.Interval())
+	}
+}
+
+func TestNothingIsLostWhereNobodyLooks(t *testing.T) {
+	for _, blind := range []bool{true, false} {
+		d, _ := seen(t, 0, 0, 10*time.Second)
+		line := probe.NewTimeline(probe.Resolve, "in-cluster:n1", 100*time.Millisecond)
+		for at := time.Duration(0); at < 10*time.Second; at += 100 * time.Millisecond {
+			line.Add(probe.Sample{At: at, Way: record.TimedOut, Blind: blind})
+		}
+		losing := Lose(probe.Resolve).Within(clusters.Bounds{Upper: time.Second})
+		if found := losing.look(t.Context(), d, losing, line); found.ok == blind {
+			t.Errorf("blind %t: lost %t (%s)", blind, found.ok, found.observed)
+		}
+	}
+}
+
 func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d, _ := seen(t, 0, 0, 22*time.Second)
 	line := probe.NewTimeline(probe.Schedule, "front", 50*time.Millisecond)
-	for at := time.Duration(0); at < 20*time.Second; at += 50 * time.Millisecond {
+	for at := time.Duration(0); at < 22*time.Second; at += 50 * time.Millisecond {
 		s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
 		switch {
 		case at == time.Second:

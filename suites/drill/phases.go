@@ -37,7 +37,7 @@ func (d *Drill) recoveries() []record.Recovery {
 		schedulers: d.probes.Leases().Changes(clusters.Scheduler), controllers: d.probes.Leases().Changes(clusters.ControllerManager),
 	}
 	for _, t := range d.probes.Timelines() {
-		h.probes = append(h.probes, watched{t.Name(), outagesOf(t.Samples(0, h.end))})
+		h.probes = append(h.probes, watched{t.Name(), outagesOf(t.Samples(0, h.end), resumeProof(t))})
 	}
 	return h.recoveries()
 }
@@ -100,8 +100,9 @@ type outage struct {
 	to time.Duration
 }
 
-// outagesOf finds the outages in samples in the order of their sending.
-func outagesOf(samples []probe.Sample) []outage {
+// outagesOf finds the outages in samples in the order of their sending. Successes between two
+// failures end an outage when they go on for as long as the proof takes.
+func outagesOf(samples []probe.Sample, proof time.Duration) []outage {
 	var all []outage
 	down := false
 	for _, s := range samples {
@@ -113,7 +114,7 @@ func outagesOf(samples []probe.Sample) []outage {
 		case !s.Down():
 		case down:
 			all[last].known = min(all[last].known, s.Done())
-		case last >= 0 && s.At-all[last].to < resumeProof:
+		case last >= 0 && s.At-all[last].to < proof:
 			all[last].to, down = never, true
 		default:
 			all, down = append(all, outage{s.At, s.Done(), never}), true

@@ -31,7 +31,7 @@ func sampled(outages ...down) []probe.Sample {
 }
 
 func watching(name probe.Name, outages ...down) watched {
-	return watched{name, outagesOf(sampled(outages...))}
+	return watched{name, outagesOf(sampled(outages...), leastResume)}
 }
 
 func faultAt(at, landed time.Duration, name string) step {
@@ -170,7 +170,7 @@ func TestOutages(t *testing.T) {
 		}, []outage{{1000 * ms, 2000 * ms, 2300 * ms}}},
 	}
 	for name, test := range tests {
-		if got := outagesOf(test.samples); fmt.Sprint(got) != fmt.Sprint(test.want) {
+		if got := outagesOf(test.samples, leastResume); fmt.Sprint(got) != fmt.Sprint(test.want) {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}

@@ -21,22 +21,29 @@ func (d *Drill) promise(name string, check func(until time.Duration) error) {
 	d.promises = append(d.promises, promise{name, check})
 }
 
-// checkPromises examines every promise over the whole fault, and forgets it.
+// checkPromises ends the spec where a promise was broken, or could not be judged.
 func (d *Drill) checkPromises() {
 	ginkgo.GinkgoHelper()
 	if why := d.expired(); why != "" {
 		d.require(errors.New(why), "the fault did not hold")
 	}
+	if err := d.unkept(); err != nil {
+		fail(err.Error())
+	}
+}
+
+// unkept tells which promises were broken until now, over the whole fault, and forgets all.
+func (d *Drill) unkept() error {
 	until := d.now()
-	promises := d.promises
-	d.promises = nil
-	for _, p := range promises {
-		err := p.check(until)
-		if err != nil {
+	var errs []error
+	for _, p := range d.promises {
+		if err := p.check(until); err != nil {
 			d.observe(record.Observation{Expected: p.name + " until the undo", Observed: err.Error()})
-			fail(p.name + ": " + err.Error())
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 		}
 	}
+	d.promises = nil
+	return errors.Join(errs...)
 }
 
 // expired tells whether a fault ended by itself before the experiment undid it: then what was

@@ -22,4 +22,7 @@ func TestABrokenPromiseSaysWhatWasPromised(t *testing.T) {
 	if want := "writes stay lost: one succeeded"; err == nil || reasonOf(err.Error()) != want {
 		t.Errorf("got %v, want %q", err, want)
 	}
+	if len(d.promises) > 0 {
+		t.Error("a broken promise is looked at again")
+	}
 }

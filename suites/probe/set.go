@@ -15,7 +15,6 @@ import (
 
 const (
 	defaultInterval = 50 * time.Millisecond
-	defaultTimeout  = time.Second
 	defaultLate     = 250 * time.Millisecond
 	defaultInFlight = 40
 	// readyEvery is how many intervals pass between two looks at /readyz: its
@@ -33,11 +32,14 @@ const (
 	clearTime = 10 * time.Second
 )
 
+// DefaultTimeout is the time of a sample from its sending to the end of its answer.
+const DefaultTimeout = time.Second
+
 // Options of a set. The zero value is good.
 type Options struct {
 	// Interval is the time between two samples of a probe; 50 ms if zero.
 	Interval time.Duration
-	// Timeout is the time of a sample from its sending to the end of its answer; 1 s if zero.
+	// Timeout is the time of a sample; DefaultTimeout if zero.
 	Timeout time.Duration
 	// Late is how late a sample may start before it counts as starved; 250 ms if zero.
 	Late time.Duration
@@ -57,7 +59,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.Interval = cmp.Or(o.Interval, defaultInterval)
-	o.Timeout = cmp.Or(o.Timeout, defaultTimeout)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	o.Late = cmp.Or(o.Late, defaultLate)
 	o.InFlight = cmp.Or(o.InFlight, defaultInFlight)
 	o.Namespace = cmp.Or(o.Namespace, "faultline-probe")

@@ -21,9 +21,8 @@ type Timeline struct {
 	interval time.Duration
 	limit    int
 
-	mu        sync.Mutex
-	samples   []Sample
-	forgotten int
+	mu      sync.Mutex
+	samples []Sample
 }
 
 // NewTimeline makes an empty timeline.
@@ -43,22 +42,13 @@ func (t *Timeline) Interval() time.Duration { return t.interval }
 // String names the timeline for people.
 func (t *Timeline) String() string { return string(t.name) + " at " + t.vantage }
 
-// Forgotten is how many old samples were dropped to bound memory.
-func (t *Timeline) Forgotten() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.forgotten
-}
-
 // Add appends a sample. Samples may finish in another order than they were
 // sent in; they are kept in the order of sending.
 func (t *Timeline) Add(s Sample) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.samples) >= t.limit {
-		drop := max(1, t.limit/4)
-		t.samples = slices.Delete(t.samples, 0, drop)
-		t.forgotten += drop
+		t.samples = slices.Delete(t.samples, 0, max(1, t.limit/4))
 	}
 	i := len(t.samples)
 	for i > 0 && t.samples[i-1].At > s.At {
@@ -126,35 +116,26 @@ func (t *Timeline) first(after time.Duration, wanted func(Sample) bool) (Sample,
 	return rest[i], true
 }
 
-// Resumed is the first success sent at or after the instant that no failure
-// follows for the given time. It is false until that time has been observed.
-func (t *Timeline) Resumed(after, hold time.Duration) (Sample, bool) {
-	return t.steady(after, hold, func(s Sample) bool { return s.Way == record.Up }, Sample.Down)
-}
-
-// Refused is the first failure sent at or after the instant that no success
-// follows for the given time: an outage, not a hiccup.
-func (t *Timeline) Refused(after, hold time.Duration) (Sample, bool) {
-	return t.steady(after, hold, Sample.Down, func(s Sample) bool { return s.Way == record.Up })
-}
-
-func (t *Timeline) steady(after, hold time.Duration, wanted, spoils func(Sample) bool) (Sample, bool) {
+// Resumed is the first success sent in [from, to) that no failure follows for the given time.
+// It is false until that time has been observed. What was sent after to is not looked at: a
+// request that hangs is in no timeline before its time-out, and successes around it are.
+func (t *Timeline) Resumed(from, to, hold time.Duration) (Sample, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var candidate Sample
 	found := false
-	for _, s := range t.samples[t.from(after):] {
+	for _, s := range t.between(from, to) {
 		if found && s.At-candidate.At >= hold {
 			return candidate, true
 		}
 		switch {
-		case spoils(s):
+		case s.Down():
 			found = false
-		case wanted(s) && !found:
+		case s.Way == record.Up && !found:
 			candidate, found = s, true
 		}
 	}
-	return candidate, found && hold <= 0
+	return Sample{}, false
 }
 
 // LastSuccess is the success that was sent last.
@@ -206,6 +187,19 @@ func (t *Timeline) Taken(from, to time.Duration) (taken, due int) {
 		}
 	}
 	return taken, int(max(0, to-from) / t.interval)
+}
+
+// Seen counts the samples sent in [from, to) that tell something of the target.
+func (t *Timeline) Seen(from, to time.Duration) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, s := range t.between(from, to) {
+		if s.Way != record.Starved && !s.Blind {
+			n++
+		}
+	}
+	return n
 }
 
 // longestGap is the longest time between neighbours of a sorted list and its edges.

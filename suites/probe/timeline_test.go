@@ -96,19 +96,24 @@ func TestLongestOutage(t *testing.T) {
 	}
 }
 
-func TestResumedAndRefused(t *testing.T) {
+func TestResumed(t *testing.T) {
 	line := timelineOf(record.Up, record.Refused, record.Up, record.Refused, record.Refused, record.Refused, record.Up, record.Up, record.Up, record.Up)
-	if s, ok := line.Resumed(50*ms, 100*ms); !ok || s.At != 300*ms {
+	if s, ok := line.Resumed(50*ms, time.Second, 100*ms); !ok || s.At != 300*ms {
 		t.Errorf("resumed %v at %v, want 300 ms: the success at 100 ms did not last", ok, s.At)
 	}
-	if _, ok := line.Resumed(50*ms, 200*ms); ok {
+	if _, ok := line.Resumed(50*ms, time.Second, 200*ms); ok {
 		t.Error("resumed before the time to hold was observed")
 	}
-	if s, ok := line.Refused(0, 100*ms); !ok || s.At != 150*ms {
-		t.Errorf("refused %v at %v, want 150 ms: the failure at 50 ms did not last", ok, s.At)
+	if _, ok := line.Resumed(50*ms, 400*ms, 100*ms); ok {
+		t.Error("resumed by samples that are too young")
 	}
-	if _, ok := line.Refused(300*ms, 100*ms); ok {
-		t.Error("refused while all was well")
+}
+
+func TestSeenCountsWhatTellsSomething(t *testing.T) {
+	line := timelineOf(record.Up, record.Starved, record.TimedOut)
+	line.Add(Sample{At: 150 * ms, Way: record.TimedOut, Blind: true})
+	if n := line.Seen(0, time.Second); n != 2 {
+		t.Errorf("%d samples tell something, want 2", n)
 	}
 }
 
@@ -161,8 +166,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 1000 {
 		line.Add(Sample{At: time.Duration(i) * ms, Way: record.Up})
 	}
-	if n := len(line.Samples(0, time.Hour)); n > 100 || n+line.Forgotten() != 1000 {
-		t.Errorf("%d kept, %d forgotten of 1000 with a limit of 100", n, line.Forgotten())
+	if n := len(line.Samples(0, time.Hour)); n > 100 || n < 75 {
+		t.Errorf("%d kept of 1000 with a limit of 100, want no fewer than three quarters", n)
 	}
 	if s, _ := line.Last(); s.At != 999*ms {
 		t.Errorf("the newest sample is that of %v", s.At)

@@ -66,7 +66,7 @@ type Deployed struct {
 // and that leads out of the cluster. What exists already is kept.
 func Deploy(ctx context.Context, c *clusters.Cluster, opts WorkloadOptions) (*Deployed, error) {
 	if opts.Timeout == 0 {
-		opts.Timeout = defaultTimeout
+		opts.Timeout = DefaultTimeout
 	}
 	if opts.Interval == 0 {
 		opts.Interval = 2 * defaultInterval
@@ -270,7 +270,7 @@ type webReader struct {
 // sample goes through kube-proxy's choice of a pod anew.
 func newWebReader(url string, keep bool) *webReader {
 	return &webReader{url: url, transport: &http.Transport{
-		DialContext:       (&net.Dialer{Timeout: defaultTimeout}).DialContext,
+		DialContext:       (&net.Dialer{Timeout: DefaultTimeout}).DialContext,
 		DisableKeepAlives: !keep, DisableCompression: true, MaxIdleConnsPerHost: 2,
 	}}
 }
