@@ -88,12 +88,7 @@ func lookKept(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) 
 	reference := d.injected()
 	tolerance := d.tolerance(t)
 	await(ctx, func() bool { return d.now()-reference >= max(keepFor, e.duration) })
-	check := func(until time.Duration) error {
-		if gap := t.LongestOutage(reference, until); gap > tolerance {
-			return fmt.Errorf("it was interrupted for %s (%s)", seconds(gap), waysText(t.Ways(reference, until)))
-		}
-		return nil
-	}
+	check := func(until time.Duration) error { return kept(t, reference, until, tolerance) }
 	if err := check(d.now()); err != nil {
 		return finding{false, err.Error(), nil}
 	}
@@ -101,6 +96,25 @@ func lookKept(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) 
 		d.promise(fmt.Sprintf("%s is kept", t), check)
 	}
 	return finding{true, fmt.Sprintf("no gap over %s in %s (%s)", seconds(tolerance), seconds(d.now()-reference), waysText(t.Ways(reference, d.now()))), nil}
+}
+
+// keptShare is the share of requests that may fail while a service is kept, beside one gap that is
+// no interruption: a client tries again (claim LB-07).
+const keptShare = 0.03
+
+// kept fails where a probe was interrupted, or where too many of its requests failed between
+// others that succeeded.
+func kept(t *probe.Timeline, from, until, tolerance time.Duration) error {
+	ways := waysText(t.Ways(from, until))
+	if gap := t.LongestOutage(from, until); gap > tolerance {
+		return fmt.Errorf("it was interrupted for %s (%s)", seconds(gap), ways)
+	}
+	taken, _ := t.Taken(from, until)
+	most := int(keptShare*float64(taken)) + int(tolerance/t.Interval())
+	if failed := t.Down(from, until); failed > most {
+		return fmt.Errorf("%d of %d requests failed, and %d may (%s)", failed, taken, most, ways)
+	}
+	return nil
 }
 
 // tolerance is the longest time without a success that is no interruption: the

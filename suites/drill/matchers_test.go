@@ -38,15 +38,32 @@ func TestJudgeBoundsOnBothSides(t *testing.T) {
 	}
 }
 
-func TestKeptFailsOnAGap(t *testing.T) {
-	d, line := seen(t, 2*time.Second, 5*time.Second, 8*time.Second)
-	tolerance := d.tolerance(line)
-	if gap := line.LongestOutage(0, 8*time.Second); gap <= tolerance {
-		t.Fatalf("a gap of 3 s is within the tolerance of %s", tolerance)
-	}
-	_, whole := seen(t, 0, 0, 8*time.Second)
-	if gap := whole.LongestOutage(0, 7900*time.Millisecond); gap > tolerance {
-		t.Fatalf("a gap of %s in a whole timeline", gap)
+func TestKept(t *testing.T) {
+	const end = 30 * time.Second
+	for _, test := range []struct {
+		name string
+		down func(n int) bool // the n-th of 20 requests a second
+		ok   bool
+	}{
+		{"every request is answered", func(int) bool { return false }, true},
+		{"one gap of a second", func(n int) bool { return n >= 100 && n < 120 }, true},
+		{"one gap of three seconds", func(n int) bool { return n >= 100 && n < 160 }, false},
+		{"one request in a hundred fails", func(n int) bool { return n%100 == 0 }, true},
+		{"every other request fails", func(n int) bool { return n%2 == 0 }, false},
+		{"one request a second is answered", func(n int) bool { return n%20 != 0 }, false},
+	} {
+		line := probe.NewTimeline(probe.Write, "front", 50*time.Millisecond)
+		for n := range int(end / line.Interval()) {
+			s := probe.Sample{At: time.Duration(n) * line.Interval(), Latency: time.Millisecond, Way: record.Up}
+			if test.down(n) {
+				s.Way = record.Refused
+			}
+			line.Add(s)
+		}
+		d, _ := seen(t, 0, 0, end)
+		if err := kept(line, 0, end, d.tolerance(line)); (err == nil) != test.ok {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }
 
