@@ -42,7 +42,7 @@ func NewPods(t *Target, found *Found) *Pods { return &Pods{target: t, found: fou
 // lifetime. An empty image stands for one that each node already has.
 func (p *Pods) Manifest(image string, lifetime time.Duration) (string, error) {
 	var text strings.Builder
-	objects := []any{namespaceObject(), accountObject()}
+	objects := []any{namespaceObject(p.found.Cluster.Run), accountObject()}
 	pods, err := p.pods(image, lifetime)
 	if err != nil {
 		return "", err
@@ -67,7 +67,7 @@ func (p *Pods) Open(ctx context.Context, image string, lifetime time.Duration) (
 		return nil, err
 	}
 	client := p.target.client.CoreV1()
-	if _, err := client.Namespaces().Create(ctx, namespaceObject(), metav1.CreateOptions{}); err != nil {
+	if _, err := client.Namespaces().Create(ctx, namespaceObject(p.found.Cluster.Run), metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("create the namespace of the pods that reach nodes: %w; a run that was killed leaves it, remove it with: make chaos-recover", err)
 	}
 	if _, err := client.ServiceAccounts(Namespace).Create(ctx, accountObject(), metav1.CreateOptions{}); err != nil {
@@ -120,10 +120,12 @@ func waiting(pod corev1.Pod) string {
 	return ""
 }
 
-func namespaceObject() *corev1.Namespace {
+// namespaceObject names the run, so that only that run removes it.
+func namespaceObject(run string) *corev1.Namespace {
 	return &corev1.Namespace{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
 		ObjectMeta: metav1.ObjectMeta{Name: Namespace, Labels: map[string]string{
+			clusters.RunLabel:                    run,
 			"pod-security.kubernetes.io/enforce": "privileged",
 		}},
 	}

@@ -15,13 +15,14 @@ func TestManifestIsAsMeanAsItCan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	found.Cluster.Run = "r1"
 	pods := NewPods(&Target{}, found)
 	text, err := pods.Manifest("", 90*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"activeDeadlineSeconds: 5400", "automountServiceAccountToken: false", "image: registry.k8s.io/pause:3.10", "imagePullPolicy: Never", "nodeName: n2",
+		"faultline.run: r1", "activeDeadlineSeconds: 5400", "automountServiceAccountToken: false", "image: registry.k8s.io/pause:3.10", "imagePullPolicy: Never", "nodeName: n2",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the manifest lacks %q:\n%s", want, text)

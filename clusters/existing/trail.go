@@ -14,6 +14,8 @@ import (
 // kubeconfig is only named.
 type Trail struct {
 	Kubeconfig, Context string
+	// Run is on the namespaces that were created.
+	Run string
 	// Command is the user's own, see ByCommand; empty: over pods.
 	Command string
 	// Addresses are those of all machines, by name.
@@ -28,7 +30,7 @@ func (f *Found) Trail(kubeconfig, command string) (Trail, error) {
 	if err != nil {
 		return Trail{}, err
 	}
-	t := Trail{Kubeconfig: path, Context: f.Cluster.Name, Command: command, Addresses: map[string]string{}}
+	t := Trail{Kubeconfig: path, Context: f.Cluster.Name, Run: f.Cluster.Run, Command: command, Addresses: map[string]string{}}
 	for _, n := range f.Cluster.Nodes {
 		t.Addresses[n.Name] = n.Address
 	}
@@ -76,12 +78,11 @@ func (t Trail) Shell() (clusters.Shell, error) {
 	return shellOf(target, t.Kubelets), nil
 }
 
-// Remove deletes what a day has created in the cluster: the namespaces named and that of the
-// pods through which nodes are reached.
+// Remove deletes those of the namespaces that the run has created in the cluster.
 func (t Trail) Remove(ctx context.Context, namespaces ...string) error {
 	target, err := Open(t.Kubeconfig, t.Context)
 	if err != nil {
 		return err
 	}
-	return clusters.RemoveNamespaces(ctx, target.client, append(namespaces, Namespace)...)
+	return clusters.RemoveNamespacesOf(ctx, target.client, t.Run, namespaces...)
 }

@@ -43,9 +43,6 @@ type Options struct {
 // the containers of a cluster with the cluster's name, so the name carries the run.
 const prefix = "faultline-"
 
-// runLabel is on everything that we create ourselves.
-const runLabel = "faultline.run"
-
 // ClusterName is the name of the n-th cluster of a run.
 func ClusterName(run string, n int) string { return fmt.Sprintf("%s%s-%d", prefix, run, n) }
 

@@ -34,12 +34,12 @@ func Delete(ctx context.Context, e *engine.Engine, name, dir string) error {
 
 // DeleteNetwork removes the network of a run, which must have no cluster any more.
 func DeleteNetwork(ctx context.Context, e *engine.Engine, run string) error {
-	return removeNetworks(ctx, e, runLabel+"="+run)
+	return removeNetworks(ctx, e, clusters.RunLabel+"="+run)
 }
 
 // DeleteRun removes every cluster and the network of a run, and says what it removed.
 func DeleteRun(ctx context.Context, e *engine.Engine, run string, say func(format string, args ...any)) error {
-	return deleteAll(ctx, e, func(name string) bool { return ofRun(name, run) }, runLabel+"="+run, say)
+	return deleteAll(ctx, e, func(name string) bool { return ofRun(name, run) }, clusters.RunLabel+"="+run, say)
 }
 
 // ofRun tells whether a cluster's name is that of a run, see ClusterName.
@@ -52,7 +52,7 @@ func ofRun(name, run string) bool {
 // Clean removes every cluster and network of every run of Faultline from the
 // machine, and says what it removed. It needs no state: names and labels tell.
 func Clean(ctx context.Context, e *engine.Engine, say func(format string, args ...any)) error {
-	return deleteAll(ctx, e, func(name string) bool { return strings.HasPrefix(name, prefix) }, runLabel, say)
+	return deleteAll(ctx, e, func(name string) bool { return strings.HasPrefix(name, prefix) }, clusters.RunLabel, say)
 }
 
 // deleteAll removes the clusters whose names are ours, and what else has the label.

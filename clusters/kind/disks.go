@@ -82,7 +82,7 @@ func storageSupport(ctx context.Context, e *engine.Engine, image string, t clust
 
 func tryDisk(ctx context.Context, e *engine.Engine, image string, devices int) error {
 	_, err := e.RunInput(ctx, bytes.NewReader(diskScript), "run", "--rm", "--interactive", "--privileged",
-		"--label", runLabel+"=storage", "--network", "none", "--tmpfs", "/faultline/disks",
+		"--label", clusters.RunLabel+"=storage", "--network", "none", "--tmpfs", "/faultline/disks",
 		"--entrypoint", "timeout", image, "--signal=KILL", trialSeconds,
 		"sh", "-c", installDisk, "sh", "check", "trial", strconv.Itoa(checkedBytes), strconv.Itoa(devices))
 	var failed *engine.CommandError

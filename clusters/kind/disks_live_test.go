@@ -92,7 +92,7 @@ func newDiskHost(t *testing.T, machines int, devices int) *diskHost {
 func (h *diskHost) start(name string) {
 	h.t.Helper()
 	h.t.Cleanup(func() { h.engine.Run(context.Background(), "rm", "-f", "-v", name) })
-	h.run("run", "--detach", "--name", name, "--hostname", name, "--label", runLabel+"=test", "--privileged", "--cgroupns=private",
+	h.run("run", "--detach", "--name", name, "--hostname", name, "--label", clusters.RunLabel+"=test", "--privileged", "--cgroupns=private",
 		"--tmpfs", "/tmp", "--tmpfs", "/run", "--volume", clusters.EtcdData, "--volume", h.dir+":/faultline/disks",
 		h.image, "systemd.mask=kubelet.service", "systemd.mask=containerd.service")
 	n := &clusters.Node{Name: name, Host: "h1", Role: clusters.EtcdServer, Components: []clusters.Component{clusters.Etcd}, Disk: &h.disk, DiskHost: "h1"}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"faultline/clusters"
 	"faultline/clusters/engine"
 	"faultline/clusters/engine/workspace"
 )
@@ -57,7 +58,7 @@ func ensureNetwork(ctx context.Context, e *engine.Engine, run string) error {
 // old address again. The engine gives away the lower half only; the upper half
 // is for addresses that move.
 func createNetwork(ctx context.Context, e *engine.Engine, name, run string) error {
-	label := runLabel + "=" + run
+	label := clusters.RunLabel + "=" + run
 	if _, err := e.Run(ctx, "network", "create", "--label", label, name); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (b *boot) startServers(ctx context.Context) error {
 func (b *boot) startServer(ctx context.Context, m placement) (*clusters.Node, error) {
 	args := []string{
 		"run", "--detach", "--tty", "--name", m.node, "--hostname", m.node,
-		"--label", clusterLabel + "=" + b.name, "--label", runLabel + "=" + b.Run,
+		"--label", clusterLabel + "=" + b.name, "--label", clusters.RunLabel + "=" + b.Run,
 		"--network", networkName(b.Run), "--privileged", "--cgroupns=private", "--security-opt", "seccomp=unconfined",
 		"--tmpfs", "/tmp", "--tmpfs", "/run", "--volume", clusters.EtcdData,
 	}

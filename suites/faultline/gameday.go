@@ -197,6 +197,9 @@ const reachTime = 8 * time.Hour
 
 // reach opens the way to the nodes, and leaves a trail for whoever has to recover.
 func (d *day) reach(ctx context.Context) error {
+	if err := refuseSecondDay(ctx, d.target.Client()); err != nil {
+		return err
+	}
 	found, command := d.planning.Found, os.Getenv(nodeShellVariable)
 	found.Cluster.Run = d.dir.Run
 	if command != "" {

@@ -7,11 +7,39 @@ import (
 	"os"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
 	"faultline/clusters"
 	"faultline/clusters/existing"
 	"faultline/suites/probe"
 	"faultline/suites/rundir"
 )
+
+// dayNamespaces are all that a game day creates in a cluster.
+func dayNamespaces() []string { return append(probe.Namespaces(), existing.Namespace) }
+
+// refuseSecondDay fails where another game day is under way on the cluster or has left something:
+// two of them would take each other's probes and ways for their own.
+func refuseSecondDay(ctx context.Context, client kubernetes.Interface) error {
+	for _, name := range dayNamespaces() {
+		found, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look whether another game day is under way on this cluster: %w", err)
+		}
+		run, ours := found.Labels[clusters.RunLabel]
+		if !ours {
+			return fmt.Errorf("namespace %s is there already, and no run is named on it: whoever made it has to remove it first (kubectl delete namespace %s)", name, name)
+		}
+		return fmt.Errorf("namespace %s is there already, of run %s: another game day is under way on this cluster, or one was killed; "+
+			"after that run, on the machine that it ran on: make chaos-recover", name, run)
+	}
+	return nil
+}
 
 // leave takes away the way to the nodes, unless a fault is still open that has to be undone
 // over it.
@@ -34,7 +62,7 @@ func leaveTarget(ctx context.Context, dir rundir.Dir) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
 	defer cancel()
-	if err := trail.Remove(ctx, probe.Namespaces()...); err != nil {
+	if err := trail.Remove(ctx, dayNamespaces()...); err != nil {
 		return fmt.Errorf("remove what the day has created in the cluster: %w; try again with: make chaos-recover", err)
 	}
 	return dir.RemoveState()

@@ -37,14 +37,14 @@ func Namespaces() []string {
 
 // furnish creates what the probes ask for. What exists already is kept.
 func (s *Set) furnish(ctx context.Context, client kubernetes.Interface) error {
-	ns := s.opts.Namespace
+	ns, run := s.opts.Namespace, s.cluster.Run
 	type step struct {
 		what   string
 		create func(context.Context) error
 	}
 	steps := []step{
-		{"namespace " + ns, createNamespace(client, ns)},
-		{"namespace " + ledgerNamespace(ns), createNamespace(client, ledgerNamespace(ns))},
+		{"namespace " + ns, createNamespace(client, run, ns)},
+		{"namespace " + ledgerNamespace(ns), createNamespace(client, run, ledgerNamespace(ns))},
 		{"the service account", func(ctx context.Context) error {
 			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: serviceAccount}}
 			_, err := client.CoreV1().ServiceAccounts(ns).Create(ctx, account, metav1.CreateOptions{})
@@ -76,9 +76,12 @@ func (s *Set) furnish(ctx context.Context, client kubernetes.Interface) error {
 	return nil
 }
 
-func createNamespace(client kubernetes.Interface, name string) func(context.Context) error {
+// createNamespace names the run on the namespace, so that only that run removes it from a
+// cluster of others.
+func createNamespace(client kubernetes.Interface, run, name string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+			clusters.RunLabel: run,
 			// Host ports are not for restricted pods.
 			"pod-security.kubernetes.io/enforce": "privileged",
 		}}}
@@ -166,13 +169,13 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// Remove deletes the probes' namespaces with everything in them and waits until
-// they are gone. It is for a cluster that lives on without the suite.
+// Remove deletes the probes' namespaces that the cluster's run has created, with everything in
+// them, and waits until they are gone. It is for a cluster that lives on without the suite.
 func Remove(ctx context.Context, c *clusters.Cluster, opts Options) error {
 	client, err := c.Client(c.Front())
 	if err != nil {
 		return err
 	}
 	ns := opts.withDefaults().Namespace
-	return clusters.RemoveNamespaces(ctx, client, ns, ledgerNamespace(ns))
+	return clusters.RemoveNamespacesOf(ctx, client, c.Run, ns, ledgerNamespace(ns))
 }

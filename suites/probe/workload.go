@@ -84,7 +84,7 @@ func Deploy(ctx context.Context, c *clusters.Cluster, opts WorkloadOptions) (*De
 		// create asks for the part, answers tells whether it is there.
 		create, answers func(context.Context) error
 	}{
-		{"the web service", func(ctx context.Context) error { return w.createService(ctx, client, opts) },
+		{"the web service", func(ctx context.Context) error { return w.createService(ctx, client, c.Run, opts) },
 			func(ctx context.Context) error { return w.checkService(ctx, client) }},
 		{"the web servers of the nodes", func(ctx context.Context) error { return w.createServers(ctx, client, opts) },
 			func(ctx context.Context) error { return w.checkPort(ctx, HostPort) }},
@@ -109,9 +109,9 @@ func RemoveWorkload(ctx context.Context, c *clusters.Cluster) error {
 	return clusters.RemoveNamespaces(ctx, client, workloadNamespace)
 }
 
-func (w *Deployed) createService(ctx context.Context, client kubernetes.Interface, opts WorkloadOptions) error {
+func (w *Deployed) createService(ctx context.Context, client kubernetes.Interface, run string, opts WorkloadOptions) error {
 	core := client.CoreV1()
-	if err := createNamespace(client, workloadNamespace)(ctx); ignoreExisting(err) != nil {
+	if err := createNamespace(client, run, workloadNamespace)(ctx); ignoreExisting(err) != nil {
 		return err
 	}
 	// The account needs no role: everybody may ask for the API's version.
