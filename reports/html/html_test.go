@@ -150,7 +150,7 @@ func TestFirstScreenTellsTheVerdict(t *testing.T) {
 func TestSkippedExperimentsTellWhy(t *testing.T) {
 	run := fixture.Run()
 	run.Skipped = []record.Skipped{{Name: "survives", Topology: "mirror", Reason: "no btrfs"}}
-	if page := render(t, run); !strings.Contains(page, "no btrfs") || !strings.Contains(page, "1 experiment that this machine cannot carry") {
+	if page := render(t, run); !strings.Contains(page, "no btrfs") || !strings.Contains(page, "1 experiment left out") {
 		t.Error("the reason is missing")
 	}
 }

@@ -200,7 +200,7 @@ func gate(run *record.Run) []testcase {
 	return cases
 }
 
-// skipped is a case for each experiment that this machine cannot carry.
+// skipped is a case for each experiment that was left out.
 func skipped(run *record.Run) []testcase {
 	var cases []testcase
 	for _, k := range run.Skipped {

@@ -221,7 +221,7 @@ func untested(run *record.Run) section {
 	if len(run.Skipped)+claims.Untested == 0 {
 		return section{}
 	}
-	s := section{opening: fmt.Sprintf("\n### What was not tested\n\n%d of %s had no experiment; %s could not be carried out here.\n\n",
+	s := section{opening: fmt.Sprintf("\n### What was not tested\n\n%d of %s had no experiment; %s left out.\n\n",
 		claims.Untested, format.Count(claims.Total, "claim"), format.Count(len(run.Skipped), "experiment"))}
 	for _, k := range run.Skipped {
 		s.rows = append(s.rows, "- skipped: "+Text(k.Name)+", on "+Text(k.Topology)+": "+Text(k.Reason)+"\n")

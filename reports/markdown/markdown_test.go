@@ -57,7 +57,7 @@ func TestRealisticRun(t *testing.T) {
 		"#### inconclusive: a paused etcd",
 		"| ETCD-03 | three-host-stacked | While the majority is lost", "only reads with resourceVersion=0 work",
 		"| 24.6 s | at most 3.00 s | one API server of three", "| 810 ms | at most 30.0 s | a paused etcd",
-		"4 of 20 claims had no experiment; 1 experiment could not be carried out here", "- skipped: survives, on mirror: no btrfs",
+		"4 of 20 claims had no experiment; 1 experiment left out", "- skipped: survives, on mirror: no btrfs",
 	} {
 		_, after, found := strings.Cut(rest, part)
 		if !found {

@@ -70,7 +70,7 @@ func (m metrics) counts(run *record.Run, s record.Summary) {
 	for _, v := range record.Verdicts {
 		experiments(float64(s.Experiments.Of(v)), string(v))
 	}
-	m.gauge("experiments_skipped", "Experiments that the machine could not carry.")(float64(len(run.Skipped)))
+	m.gauge("experiments_skipped", "Experiments that were left out.")(float64(len(run.Skipped)))
 	m.gauge("sabotage_runs", "Runs that test the suite itself and turned red, as they must.")(float64(s.Sabotaged))
 	m.gauge("faults_not_restored", "Faults whose undo could not be proven.")(float64(len(run.NotRestored)))
 }

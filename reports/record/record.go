@@ -22,7 +22,7 @@ type Run struct {
 	Environment Environment  `json:"environment"`
 	Claims      []Claim      `json:"claims"`
 	Experiments []Experiment `json:"experiments"`
-	// Skipped are experiments that this machine cannot carry.
+	// Skipped are experiments that this machine cannot carry, or that a game day left out.
 	Skipped []Skipped `json:"skipped,omitempty"`
 	// Sabotaged are the runs that test the suite itself and turned red, as they must. One that does
 	// not is among Failures.

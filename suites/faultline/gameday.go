@@ -278,13 +278,13 @@ func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) e
 	c := d.planning.Found.Cluster
 	run := &record.Run{
 		Schema: record.SchemaVersion, ID: d.dir.Run, StartedAt: d.started, Seconds: time.Since(d.started).Seconds(),
-		Claims: []record.Claim{}, Experiments: outcome.Experiments, // a game day tests a cluster, and no document
+		Claims: []record.Claim{}, Experiments: outcome.Experiments, Skipped: outcome.Left, // a game day tests a cluster, and no document
 		Environment: record.Environment{
 			Kubernetes: c.Kubernetes, Engine: "none: a cluster that was there", Profile: c.Timing.Profile.Name, Slack: c.Timing.Slack,
 			FaultlineVersion: version(),
 		},
 	}
-	if failed != nil {
+	if outcome.Failed = failed; failed != nil {
 		run.Failures = append(run.Failures, failed.Error())
 	}
 	var err error

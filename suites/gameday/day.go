@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"faultline/clusters"
@@ -44,6 +45,8 @@ type Day struct {
 	state    *state
 	terminal *terminal
 	results  []record.Experiment
+	// left says of each experiment of the plan why it was not tried; empty: it was.
+	left []string
 	// undone is when the last undo was over.
 	undone time.Time
 }
@@ -51,23 +54,42 @@ type Day struct {
 // Outcome is what is told after the day.
 type Outcome struct {
 	Experiments []record.Experiment
-	Notes       []page.Note
-	// Aborted is why the day was ended early, and Undone how long after that everything had
-	// been undone.
+	// Left are the experiments of the plan that were not tried, and why.
+	Left  []record.Skipped
+	Notes []page.Note
+	// Failed is what went wrong beside the experiments, and perhaps ended the day early.
+	Failed error
+	// Aborted is why people or a stop condition ended the day early, and Undone how long after
+	// that everything had been undone; zero: nothing was in effect then.
 	Aborted string
 	Undone  time.Duration
-	// Changed are objects of the API that came or went meanwhile, by whomever.
-	Changed []string
+	// NotUndone is why not everything could be undone.
+	NotUndone error
+
+	// Checked tells that the cluster was looked at afterwards. Without it nothing below says
+	// anything.
+	Checked bool
 	// AsBefore is nil when every node, every member of etcd and the shape are as they were.
 	AsBefore error
-	// Audit is what became of the acknowledged writes.
-	Audit *record.Audit
+	// Audit is what became of the acknowledged writes, or nil, and Unaudited why nobody knows.
+	Audit     *record.Audit
+	Unaudited error
+	// Changed are objects of the API that came or went meanwhile, by whomever; Unlisted is why
+	// nobody knows.
+	Changed  []string
+	Unlisted error
 }
+
+// Why an experiment was not tried.
+const (
+	leftByPeople = "people skipped it"
+	leftByTime   = "the day ended before it"
+)
 
 // Run carries the plan out on a cluster whose nodes are reached already. Whatever happens,
 // every fault is undone before it returns.
 func Run(ctx context.Context, o Options) (Outcome, error) {
-	d := &Day{Options: o, cluster: o.Planning.Found.Cluster}
+	d := &Day{Options: o, cluster: o.Planning.Found.Cluster, left: slices.Repeat([]string{leftByTime}, len(o.Plan.Experiments))}
 	day, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	d.state = newState(d.cluster.Name, o.Plan.Target.Server, abort)
@@ -75,11 +97,11 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 	d.terminal = newTerminal(d.state, o.In, o.Out)
 	d.injector = fault.NewInjector(d.cluster, o.Journal)
 	if err := d.prepare(day); err != nil {
-		return Outcome{}, errors.Join(err, d.withdraw(ctx))
+		return d.outcome(), errors.Join(err, d.withdraw(ctx))
 	}
 	live, err := page.Serve(o.Page, d.snapshot, d.state)
 	if err != nil {
-		return Outcome{}, errors.Join(err, d.withdraw(ctx))
+		return d.outcome(), errors.Join(err, d.withdraw(ctx))
 	}
 	d.terminal.say("live page: %s", live.URL())
 	go d.terminal.read()
@@ -142,43 +164,73 @@ func (d *Day) findings() []stop.Finding {
 	return d.watch.findings(current, d.Plan.Stop, margin)
 }
 
+// outcome is what there is to tell of the day before the cluster is looked at again.
+func (d *Day) outcome() Outcome {
+	out := Outcome{Experiments: d.results, Notes: d.state.snapshot().Notes}
+	for n, why := range d.left {
+		if why != "" {
+			out.Left = append(out.Left, record.Skipped{Name: nameOf(d.Plan.Experiments[n]), Claims: []string{}, Topology: d.cluster.Topology.Name, Reason: why})
+		}
+	}
+	if at, why := d.state.abortedAt(); why != "" {
+		out.Aborted, out.Undone = why, max(0, d.undone.Sub(at))
+	}
+	return out
+}
+
 // finish undoes what is open, proves that the cluster is as before, and takes the probes away.
 func (d *Day) finish(ctx context.Context) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing(d.cluster.Timing))
 	defer cancel()
-	out := Outcome{Experiments: d.results, Notes: d.state.snapshot().Notes}
-	restored := d.injector.Restore(ctx)
-	if at, why := d.state.abortedAt(); why != "" {
-		out.Aborted, out.Undone = why, max(0, d.undone.Sub(at))
-		d.terminal.say("aborted: %s; everything was undone %.2f s later", why, out.Undone.Seconds())
-	}
+	notUndone := d.restore(ctx)
+	out := d.outcome()
+	out.NotUndone, out.Checked = notUndone, true
+	d.sayEnd(out)
 	d.state.enter(page.Healing, "proving that the cluster is as before")
 	d.terminal.say("proving that the cluster is as before")
-	out.AsBefore = errors.Join(restored, d.cluster.AwaitNodesAsNew(ctx))
-	audit, audited := d.audit(ctx)
-	out.Audit = audit
-	err := errors.Join(audited, d.withdraw(ctx))
-	var changed error
-	if out.Changed, changed = d.cluster.ChangedObjects(ctx); changed != nil {
-		err = errors.Join(err, changed)
-	}
-	return out, err
+	out.AsBefore = errors.Join(notUndone, d.cluster.AwaitNodesAsNew(ctx))
+	lost := d.audit(ctx, &out)
+	withdrawn := d.withdraw(ctx)
+	out.Changed, out.Unlisted = d.cluster.ChangedObjects(ctx)
+	return out, errors.Join(lost, out.Unaudited, withdrawn, out.Unlisted)
 }
 
-// audit asks for every write that was acknowledged.
-func (d *Day) audit(ctx context.Context) (*record.Audit, error) {
+// restore undoes what an experiment could not.
+func (d *Day) restore(ctx context.Context) error {
+	if len(d.injector.Open()) == 0 {
+		return nil
+	}
+	err := d.injector.Restore(ctx)
+	d.undone = time.Now()
+	return err
+}
+
+// sayEnd tells at the terminal what an abort came to.
+func (d *Day) sayEnd(out Outcome) {
+	if out.Aborted != "" {
+		d.terminal.say("aborted: %s", out.Aborted)
+	}
+	if text := undoneText(out); text != "" {
+		d.terminal.say("%s", text)
+	}
+}
+
+// audit asks for every write that was acknowledged, and fails where one is lost.
+func (d *Day) audit(ctx context.Context, out *Outcome) error {
 	if err := d.probes.Stop(); err != nil {
 		d.terminal.say("%v", err)
 	}
 	audit, err := d.probes.Ledger().Audit(ctx, d.cluster)
-	if err != nil {
-		return &audit, err
+	if err != nil && !errors.Is(err, probe.ErrNeverWritten) { // that is a finding, beside a valid account
+		out.Unaudited = err
+		return nil
 	}
+	out.Audit = &audit
 	if len(audit.Lost) > 0 || len(audit.Backwards) > 0 || audit.Missed > 0 {
-		err = fmt.Errorf("of %d acknowledged writes %d are lost, %d were never delivered by a watch; versions went back on %v",
-			audit.Acknowledged, len(audit.Lost), audit.Missed, audit.Backwards)
+		err = errors.Join(err, fmt.Errorf("of %d acknowledged writes %d are lost, %d were never delivered by a watch; versions went back on %v",
+			audit.Acknowledged, len(audit.Lost), audit.Missed, audit.Backwards))
 	}
-	return &audit, err
+	return err
 }
 
 // withdraw takes away what the probes have created.

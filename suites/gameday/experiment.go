@@ -38,6 +38,7 @@ func (d *Day) experiment(ctx context.Context, n int) error {
 	case err != nil:
 		return err
 	case said == skipped:
+		r.left[n] = leftByPeople
 		r.tell(true, "skipped")
 		return nil
 	}
@@ -45,9 +46,10 @@ func (d *Day) experiment(ctx context.Context, n int) error {
 	if err := r.check(ctx); err != nil {
 		return err
 	}
+	r.left[n] = ""
 	r.began = d.watch.now()
 	r.entry = record.Experiment{
-		ID: fmt.Sprintf("g%02d", r.number), Name: "Game day: " + r.does(), Claims: []string{}, Topology: d.cluster.Topology.Name,
+		ID: fmt.Sprintf("g%02d", r.number), Name: nameOf(r.Experiment), Claims: []string{}, Topology: d.cluster.Topology.Name,
 		Cluster: d.cluster.Name, StartedAt: time.Now(),
 	}
 	err := r.carryOut(ctx)
@@ -56,12 +58,16 @@ func (d *Day) experiment(ctx context.Context, n int) error {
 	return errors.Join(d.Save(r.entry), r.unwell, context.Cause(ctx))
 }
 
-func (r *run) does() string {
-	c, _, err := find(r.Name)
+// nameOf is the experiment's name in the record.
+func nameOf(e plan.Experiment) string { return "Game day: " + does(e) }
+
+// does tells what the experiment breaks.
+func does(e plan.Experiment) string {
+	c, _, err := find(e.Name)
 	if err != nil {
-		return r.Name
+		return e.Name
 	}
-	return c.does + " (" + strings.Join(r.Targets, ", ") + ")"
+	return c.does + " (" + strings.Join(e.Targets, ", ") + ")"
 }
 
 // check proves again that this is the cluster, that its owner allows the experiment now, and
@@ -103,14 +109,14 @@ func (r *run) checkDirect(ctx context.Context) error {
 func (r *run) announce() <-chan decision {
 	r.state.update(func(p *page.Snapshot) {
 		p.Experiment = &page.Experiment{
-			ID: r.Name, Number: r.number, Of: len(r.Plan.Experiments), Name: r.does(), Fault: r.Fault, Targets: r.Targets,
+			ID: r.Name, Number: r.number, Of: len(r.Plan.Experiments), Name: does(r.Experiment), Fault: r.Fault, Targets: r.Targets,
 			Prediction: r.Predicted.String(), Undo: r.Undo,
 		}
 	})
 	answer := r.state.ask()
 	r.state.enter(page.Waiting, "%s waits for approval", r.Name)
 	r.terminal.say("experiment %d of %d, %s: %s, for %s. Predicted: %s. Type: approve, skip, abort, or note and a text",
-		r.number, len(r.Plan.Experiments), r.Name, r.does(), r.Hold, r.Predicted)
+		r.number, len(r.Plan.Experiments), r.Name, does(r.Experiment), r.Hold, r.Predicted)
 	return answer
 }
 
