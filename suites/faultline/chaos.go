@@ -82,7 +82,7 @@ func runAndJudge(ctx context.Context, enforced bool) error {
 		run.Failures = append(run.Failures, fmt.Sprintf("something of the run is left: %v; undo faults with: make chaos-recover; and then remove the rest with: make clean", err))
 	}
 	judgeAndRemember(run, p.policy, enforced)
-	return publish(ctx, dir, run)
+	return publish(context.WithoutCancel(ctx), dir, run) // an interrupt ended the suite, and what it found is told
 }
 
 // prepared is what a run needs before anything is changed.
@@ -184,6 +184,6 @@ func settle(ctx context.Context, dir rundir.Dir, open int) error {
 // refuse leaves a summary of a run that was refused before anything changed.
 func refuse(ctx context.Context, dir rundir.Dir, why error) error {
 	run := &record.Run{Schema: record.SchemaVersion, ID: dir.Run, StartedAt: time.Now(), Refused: why.Error()}
-	announce(ctx, run)
+	announce(context.WithoutCancel(ctx), run)
 	return errors.Join(record.Summarise(run).Save(dir.File(reports.SummaryFile)), dir.RemoveState())
 }

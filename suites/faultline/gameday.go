@@ -150,17 +150,29 @@ func runGameday(ctx context.Context) error {
 	if err != nil {
 		return refusal{err}
 	}
-	d := day{dir: dir, target: target, planning: planning, plan: p, started: time.Now()}
-	return errors.Join(d.hold(ctx, interval, page), d.leave(ctx), reaper.stop())
+	d := day{dir: dir, target: target, planning: planning, plan: p, reaper: reaper, started: time.Now()}
+	return d.hold(ctx, interval, page)
 }
 
-// hold reaches the nodes, carries the plan out and tells about it.
+// hold reaches the nodes, carries the plan out, leaves the cluster and tells about all of it: what
+// could not be taken away counts as much as what went wrong before.
 func (d *day) hold(ctx context.Context, interval time.Duration, page string) error {
 	if err := d.reach(ctx); err != nil {
-		return refusal{err}
+		return refusedUnlessLeft(err, d.leave(ctx))
 	}
 	outcome, err := d.run(ctx, interval, page)
-	return d.tell(ctx, outcome, err)
+	open := stillOpen(d.dir)
+	outcome.Failed = errors.Join(err, d.leave(ctx))
+	return d.tell(ctx, outcome, open)
+}
+
+// refusedUnlessLeft is the end of a day that did not begin: a refusal, which promises that nothing
+// was changed, only when nothing stays behind.
+func refusedUnlessLeft(why, left error) error {
+	if left != nil {
+		return errors.Join(why, left)
+	}
+	return refusal{why}
 }
 
 func readPlan() (dayplan.Plan, error) {
@@ -186,6 +198,7 @@ type day struct {
 	target   *existing.Target
 	planning gameday.Planning
 	plan     dayplan.Plan
+	reaper   *reaper
 	started  time.Time
 	// direct tells why a node is not reached without an API server; nil: each one is.
 	direct func(ctx context.Context, node string) error
@@ -273,8 +286,9 @@ func (d *day) save(e record.Experiment) error {
 	return record.SaveJSON(filepath.Join(d.dir.Experiments(), e.ID+".json"), e)
 }
 
-// tell publishes what the day was.
-func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) error {
+// tell publishes what the day was, also when somebody interrupted it; open are the faults that are
+// not proven undone.
+func (d *day) tell(ctx context.Context, outcome gameday.Outcome, open []string) error {
 	c := d.planning.Found.Cluster
 	run := &record.Run{
 		Schema: record.SchemaVersion, ID: d.dir.Run, StartedAt: d.started, Seconds: time.Since(d.started).Seconds(),
@@ -283,13 +297,10 @@ func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) e
 			Kubernetes: c.Kubernetes, Engine: "none: a cluster that was there", Profile: c.Timing.Profile.Name, Slack: c.Timing.Slack,
 			FaultlineVersion: version(),
 		},
+		NotRestored: open,
 	}
-	if outcome.Failed = failed; failed != nil {
-		run.Failures = append(run.Failures, failed.Error())
-	}
-	var err error
-	if run.NotRestored, err = notRestored(d.dir); err != nil {
-		return err
+	if outcome.Failed != nil {
+		run.Failures = append(run.Failures, outcome.Failed.Error())
 	}
 	if outcome.AsBefore != nil {
 		run.NotRestored = append(run.NotRestored, outcome.AsBefore.Error())
@@ -302,5 +313,5 @@ func (d *day) tell(ctx context.Context, outcome gameday.Outcome, failed error) e
 		return err
 	}
 	fmt.Printf("\nthe day, for people: %s\n", path)
-	return publish(ctx, d.dir, run)
+	return publish(context.WithoutCancel(ctx), d.dir, run)
 }

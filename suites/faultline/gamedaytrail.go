@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,13 +43,25 @@ func refuseSecondDay(ctx context.Context, client kubernetes.Interface) error {
 }
 
 // leave takes away the way to the nodes, unless a fault is still open that has to be undone
-// over it.
+// over it, and with it the reaper, who would do so after a kill.
 func (d *day) leave(ctx context.Context) error {
-	open, err := notRestored(d.dir)
-	if err != nil || len(open) > 0 {
-		return errors.Join(err, fmt.Errorf("%d faults are not undone; the way to the nodes stays for: make chaos-recover", len(open)))
+	return errors.Join(leaveUnlessOpen(ctx, d.dir), d.reaper.stop())
+}
+
+func leaveUnlessOpen(ctx context.Context, dir rundir.Dir) error {
+	if open := stillOpen(dir); len(open) > 0 {
+		return fmt.Errorf("the way to the nodes stays for make chaos-recover: %s", strings.Join(open, "; "))
 	}
-	return leaveTarget(ctx, d.dir)
+	return leaveTarget(ctx, dir)
+}
+
+// stillOpen lists the faults that are not proven undone, or says that nobody knows.
+func stillOpen(dir rundir.Dir) []string {
+	open, err := notRestored(dir)
+	if err != nil {
+		return []string{fmt.Sprintf("it is not known which faults are undone: %v", err)}
+	}
+	return open
 }
 
 // leaveTarget removes what a game day has left on its cluster, and its private state.

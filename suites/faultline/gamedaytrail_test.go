@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -45,5 +46,37 @@ func TestASecondDayIsRefused(t *testing.T) {
 func TestEveryNamespaceOfADayIsKnown(t *testing.T) {
 	if all := dayNamespaces(); len(all) != 3 || all[2] != existing.Namespace {
 		t.Errorf("got %v", all)
+	}
+}
+
+// A refusal promises that nothing was changed.
+func TestWhatStaysBehindIsNoRefusal(t *testing.T) {
+	why := errors.New("nobody said yes")
+	var refused refusal
+	if err := refusedUnlessLeft(why, nil); !errors.As(err, &refused) || !errors.Is(err, why) {
+		t.Errorf("nothing stays: %v", err)
+	}
+	left := errors.New("the namespace is there")
+	if err := refusedUnlessLeft(why, left); errors.As(err, &refused) || !errors.Is(err, left) || !errors.Is(err, why) {
+		t.Errorf("something stays: %v", err)
+	}
+}
+
+func TestTheWayStaysForWhatIsNotUndone(t *testing.T) {
+	dir := ended(t, "true")
+	if err := leaveUnlessOpen(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "kill etcd on n1") || !isThere(t, dir.Journal()) {
+		t.Errorf("with an open fault: %v, the journal is there: %t", err, isThere(t, dir.Journal()))
+	}
+	if err := os.WriteFile(dir.Journal(), []byte("garbage\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := leaveUnlessOpen(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "it is not known") || strings.Contains(err.Error(), "0 faults") || !isThere(t, dir.Journal()) {
+		t.Errorf("with a journal that nobody can read: %v", err)
+	}
+	if err := os.WriteFile(dir.Journal(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := leaveUnlessOpen(t.Context(), dir); err != nil || isThere(t, dir.State) {
+		t.Errorf("with nothing open: %v, the state is there: %t", err, isThere(t, dir.State))
 	}
 }
