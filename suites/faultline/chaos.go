@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"faultline/clusters"
-	"faultline/clusters/engine"
 	"faultline/reports"
 	"faultline/reports/gate"
 	"faultline/reports/record"
@@ -174,11 +173,7 @@ func settle(ctx context.Context, dir rundir.Dir, open int) error {
 	if open == 0 {
 		return dir.RemoveState()
 	}
-	e, err := engine.Detect(ctx)
-	if err != nil {
-		return err
-	}
-	return forget(ctx, e, dir.Run)
+	return forget(ctx, dir.Run)
 }
 
 // refuse leaves a summary of a run that was refused before anything changed.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"faultline/clusters"
+	"faultline/clusters/engine"
 	"faultline/fault"
 	"faultline/suites/rundir"
 )
@@ -16,7 +17,13 @@ import (
 func ended(t *testing.T, undo ...string) rundir.Dir {
 	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	state, err := rundir.State("settletest")
+	return endedOn(t, "settletest", clusters.ThisMachineName, undo...)
+}
+
+// endedOn is one of several such runs, with its fault on a node.
+func endedOn(t *testing.T, run, node string, undo ...string) rundir.Dir {
+	t.Helper()
+	state, err := rundir.State(run)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,12 +33,12 @@ func ended(t *testing.T, undo ...string) rundir.Dir {
 	}
 	defer journal.Close()
 	if err := journal.Append(fault.Record{
-		ID: "f1", Time: time.Now(), Run: "settletest", Cluster: "c1", Node: clusters.ThisMachineName,
+		ID: "f1", Time: time.Now(), Run: run, Cluster: "c1", Node: node,
 		Fault: "kill", Target: "etcd on n1", State: fault.Landed, Undo: undo,
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return rundir.Dir{Run: "settletest", State: state}
+	return rundir.Dir{Run: run, State: state}
 }
 
 func isThere(t *testing.T, path string) bool {
@@ -68,13 +75,17 @@ func TestClusterThatIsKeptKeepsItsState(t *testing.T) {
 	}
 }
 
-// The state goes only when nothing is open any more: without an engine nobody can tell.
+// The state goes only when nothing is open any more: of a node nobody can tell without an engine.
 func TestEndedRunIsSettledOrKeepsItsJournal(t *testing.T) {
 	mark := t.TempDir() + "/mark"
 	dir := ended(t, "touch", mark)
-	settled := settle(t.Context(), dir, 1) == nil
-	if isThere(t, mark) != settled || isThere(t, dir.State) == settled {
-		t.Errorf("settled: %t, it is undone: %t, the state is there: %t", settled, isThere(t, mark), isThere(t, dir.State))
+	if err := settle(t.Context(), dir, 1); err != nil || !isThere(t, mark) || isThere(t, dir.State) {
+		t.Errorf("got %v, it is undone: %t, the state is there: %t", err, isThere(t, mark), isThere(t, dir.State))
+	}
+	withoutEngine(t)
+	dir = endedOn(t, "settletest", "n1", "true")
+	if err := settle(t.Context(), dir, 1); !errors.Is(err, engine.ErrNone) || !isThere(t, dir.Journal()) {
+		t.Errorf("without an engine: %v, the journal is there: %t", err, isThere(t, dir.Journal()))
 	}
 }
 
@@ -82,11 +93,11 @@ func TestEndedRunIsSettledOrKeepsItsJournal(t *testing.T) {
 func TestFaultThatOutlivesTheClusterIsTakenBack(t *testing.T) {
 	mark := t.TempDir() + "/mark"
 	dir := ended(t, "touch", mark)
-	if err := forget(t.Context(), nil, dir.Run); err != nil || !isThere(t, mark) || isThere(t, dir.State) {
+	if err := forget(t.Context(), dir.Run); err != nil || !isThere(t, mark) || isThere(t, dir.State) {
 		t.Errorf("got %v, it is undone: %t, the state is there: %t", err, isThere(t, mark), isThere(t, dir.State))
 	}
 	dir = ended(t, "false")
-	if err := forget(t.Context(), nil, dir.Run); err == nil || !isThere(t, dir.Journal()) {
+	if err := forget(t.Context(), dir.Run); err == nil || !isThere(t, dir.Journal()) {
 		t.Errorf("what is not undone: %v, the journal is there: %t", err, isThere(t, dir.Journal()))
 	}
 }

@@ -84,32 +84,14 @@ func leaveTarget(ctx context.Context, dir rundir.Dir) error {
 // leaveTime limits how long the pods may take to end.
 const leaveTime = 3 * time.Minute
 
-// gamedayWays are the ways to the nodes of clusters that game days were held on, by the
-// cluster's name.
-func gamedayWays(dirs []rundir.Dir) (map[string]clusters.Shell, error) {
-	ways := map[string]clusters.Shell{}
-	for _, d := range dirs {
-		trail, err := existing.LoadTrail(d.Trail())
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if ways[trail.Context], err = trail.Shell(); err != nil {
-			return nil, err
-		}
+// wayOf is the way to the nodes of a run's game day; nil: it was none.
+func wayOf(dir rundir.Dir) (clusters.Shell, error) {
+	trail, err := existing.LoadTrail(dir.Trail())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
-	return ways, nil
-}
-
-// leaveGamedays takes away what game days left on their clusters, once nothing is open there.
-func leaveGamedays(ctx context.Context, dirs []rundir.Dir) error {
-	var errs []error
-	for _, d := range dirs {
-		if _, err := os.Stat(d.Trail()); err == nil {
-			errs = append(errs, leaveTarget(ctx, d))
-		}
+	if err != nil {
+		return nil, err
 	}
-	return errors.Join(errs...)
+	return trail.Shell()
 }

@@ -11,7 +11,6 @@ import (
 	"faultline/clusters/images"
 	"faultline/clusters/kind"
 	"faultline/clusters/progress"
-	"faultline/fault"
 	"faultline/suites/rundir"
 )
 
@@ -57,57 +56,6 @@ func prepareImages(ctx context.Context) error {
 func compiler(ctx context.Context) error {
 	return engine.EnsureTools(ctx, engine.Options{Progress: progress.New(os.Stdout)},
 		engine.Tool{Binary: "gcc", Package: "gcc"}, engine.Tool{Binary: "gcc", Package: "libc6-dev"})
-}
-
-// recoverFaults replays the undo of every open fault of every run.
-func recoverFaults(ctx context.Context) error {
-	dirs, err := rundir.Remaining()
-	if err != nil {
-		return err
-	}
-	var journals []string
-	for _, d := range dirs {
-		if _, err := os.Stat(d.Journal()); err == nil {
-			journals = append(journals, d.Journal())
-		}
-	}
-	if len(journals) == 0 {
-		fmt.Println("nothing to recover: no run has left a fault journal")
-		return nil
-	}
-	ways, err := gamedayWays(dirs)
-	if err != nil {
-		return err
-	}
-	e, err := engine.Detect(ctx)
-	if err != nil && len(ways) < len(journals) {
-		return err
-	}
-	if _, err := fault.Recover(ctx, journals, reach(e, ways), os.Stdout); err != nil {
-		return err
-	}
-	return leaveGamedays(ctx, dirs)
-}
-
-// reach is the way to a node by its name, whatever state its cluster is in: that of the game
-// day on that cluster, or into the container that kind has made.
-func reach(e *engine.Engine, ways map[string]clusters.Shell) fault.ShellFor {
-	return func(ctx context.Context, cluster, node string) (clusters.Shell, error) {
-		if node == clusters.ThisMachineName {
-			return clusters.LocalShell, nil
-		}
-		if way, ok := ways[cluster]; ok {
-			return way, nil
-		}
-		exists, err := kind.Exists(ctx, e, node)
-		if err != nil {
-			return nil, err
-		}
-		if !exists {
-			return nil, fmt.Errorf("node %s %w", node, fault.ErrGone)
-		}
-		return kind.Shell(e), nil
-	}
 }
 
 // clean removes what any run left. Faults need no undo: their nodes go, save those of a

@@ -17,8 +17,6 @@ import (
 	"faultline/clusters"
 	"faultline/clusters/engine"
 	"faultline/clusters/kind"
-	"faultline/fault"
-	"faultline/suites/rundir"
 )
 
 // suiteVariable marks the suite's processes with their run: the reaper waits for them.
@@ -84,7 +82,7 @@ func reapGameday(ctx context.Context) error {
 	if err != nil || ended {
 		return err
 	}
-	return forget(context.WithoutCancel(ctx), nil, run)
+	return forget(context.WithoutCancel(ctx), run)
 }
 
 // reap is the reaper's own part. Of a run that was killed it also takes back the faults
@@ -111,26 +109,7 @@ func reap(ctx context.Context) error {
 	if err != nil || ended {
 		return err
 	}
-	return forget(ctx, e, run)
-}
-
-// forget removes the private state of a run that was killed, once no fault of it is left.
-func forget(ctx context.Context, e *engine.Engine, run string) error {
-	state, err := rundir.State(run)
-	if err != nil {
-		return err
-	}
-	dir := rundir.Dir{Run: run, State: state}
-	ways, err := gamedayWays([]rundir.Dir{dir})
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(dir.Journal()); err == nil {
-		if _, err := fault.Recover(ctx, []string{dir.Journal()}, reach(e, ways), os.Stdout); err != nil {
-			return err
-		}
-	}
-	return leaveTarget(ctx, dir)
+	return forget(ctx, run)
 }
 
 // suiteOf lists the processes that are marked as the suite's of a run.
