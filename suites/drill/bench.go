@@ -53,7 +53,7 @@ func Open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dir, err := rundir.New()
+	dir, err := rundir.Join()
 	if err != nil {
 		return err
 	}

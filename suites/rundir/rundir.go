@@ -34,12 +34,47 @@ type Dir struct {
 
 var runPattern = regexp.MustCompile(`^[a-z0-9]{1,10}$`)
 
-// New makes the places of a run: that of FAULTLINE_RUN, or a new one.
+// New makes the places of a run that begins: that of FAULTLINE_RUN, or one with a name of its own.
+// It refuses a run that has been there before: two of them would be told as one, and the faults of
+// the first would be taken for the second's.
 func New() (Dir, error) {
 	run := os.Getenv(Variable)
 	if run == "" {
 		run = strings.ToLower(rand.Text()[:6])
 	}
+	d, err := places(run)
+	if err != nil {
+		return Dir{}, err
+	}
+	if isThere(d.State) {
+		return Dir{}, fmt.Errorf("%s=%s: a run of that name goes on or was killed, its state is in %s: name another one, or run make chaos-recover and make clean", Variable, run, d.State)
+	}
+	if isThere(d.Results) {
+		return Dir{}, fmt.Errorf("%s=%s: a run of that name has left its results in %s: name another one, or move them away", Variable, run, d.Results)
+	}
+	return d, d.create()
+}
+
+// isThere errs on the side of a run that has been there.
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Join returns the places of the run that has started this process, which FAULTLINE_RUN names.
+func Join() (Dir, error) {
+	run := os.Getenv(Variable)
+	if run == "" {
+		return Dir{}, fmt.Errorf("%s is empty, and no run has started this process: use make chaos", Variable)
+	}
+	d, err := places(run)
+	if err != nil {
+		return Dir{}, err
+	}
+	return d, d.create()
+}
+
+func places(run string) (Dir, error) {
 	if !runPattern.MatchString(run) || run == history {
 		return Dir{}, fmt.Errorf("%s=%q: want at most ten lower-case letters and digits, and not %q", Variable, run, history)
 	}
@@ -47,8 +82,11 @@ func New() (Dir, error) {
 	if err != nil {
 		return Dir{}, err
 	}
-	d := Dir{Run: run, Results: filepath.Join(Artifacts(), run), State: filepath.Join(states, run)}
-	return d, errors.Join(os.MkdirAll(d.Experiments(), 0o755), os.MkdirAll(d.State, 0o700))
+	return Dir{Run: run, Results: filepath.Join(Artifacts(), run), State: filepath.Join(states, run)}, nil
+}
+
+func (d Dir) create() error {
+	return errors.Join(os.MkdirAll(d.Experiments(), 0o755), os.MkdirAll(d.State, 0o700))
 }
 
 // Artifacts is the folder of all results: ARTIFACTS, or artifacts here.

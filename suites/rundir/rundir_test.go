@@ -3,6 +3,7 @@ package rundir
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,6 +43,46 @@ func TestNewRefusesAStrangeName(t *testing.T) {
 		if _, err := New(); err == nil {
 			t.Errorf("%q was accepted", name)
 		}
+	}
+}
+
+func TestARunThatHasBeenThereIsRefused(t *testing.T) {
+	d := newDir(t)
+	t.Setenv(Variable, d.Run)
+	if _, err := New(); err == nil || !strings.Contains(err.Error(), d.Run) {
+		t.Errorf("a run that goes on: %v", err)
+	}
+	if joined, err := Join(); err != nil || joined != d {
+		t.Errorf("its own processes get %+v, %v, want %+v", joined, err, d)
+	}
+	if err := d.RemoveState(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(); err == nil || !strings.Contains(err.Error(), d.Results) {
+		t.Errorf("a run that has left results: %v", err)
+	}
+	if err := os.RemoveAll(d.Results); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := New(); err != nil || again != d {
+		t.Errorf("after both are gone: %+v, %v", again, err)
+	}
+	if err := os.RemoveAll(d.Results); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(); err == nil || !strings.Contains(err.Error(), d.State) || !strings.Contains(err.Error(), "make chaos-recover") {
+		t.Errorf("a run that was killed: %v", err)
+	}
+}
+
+func TestOnlyAProcessOfARunJoinsIt(t *testing.T) {
+	newDir(t)
+	if _, err := Join(); err == nil || !strings.Contains(err.Error(), "make chaos") {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv(Variable, "../../etc")
+	if _, err := Join(); err == nil {
+		t.Error("a strange name was accepted")
 	}
 }
 
