@@ -3,11 +3,13 @@ package clusters
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
 	"runtime"
 	"strings"
+	"time"
 )
 
 // ThisMachineName is the name of the pseudo-node ThisMachine.
@@ -17,12 +19,17 @@ const ThisMachineName = "this-machine"
 // off and on. It belongs to no cluster.
 func ThisMachine() *Node { return &Node{Name: ThisMachineName, shell: LocalShell} }
 
-// LocalShell runs a command on this machine.
+// pipeTime is how long a command that has ended may keep us by its pipes: what it has left in the
+// background holds them, as a multiplexed ssh does, and would block an undo for ever.
+const pipeTime = 2 * time.Second
+
+// LocalShell runs a command on this machine. It ends with the command, or soon after ctx.
 func LocalShell(ctx context.Context, _ string, stdin io.Reader, argv ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	cmd.WaitDelay = pipeTime
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) { // that one: the command itself has succeeded
 		return nil, fmt.Errorf("%.80q on this machine: %w: %s", argv, err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.Bytes(), nil

@@ -12,7 +12,7 @@ import (
 	"faultline/clusters"
 )
 
-// undoTimeout limits one undo, which outlives the caller's context. The longest takes a
+// undoTimeout limits one undo, also where the caller's context does not. The longest takes a
 // removed member of etcd back.
 const undoTimeout = 2 * time.Minute
 
@@ -104,13 +104,16 @@ func (i *Injection) Prove(ctx context.Context) (string, error) {
 }
 
 // Undo takes the fault back on every target. It may be called again: undone is undone,
-// and after a failure it tries again what failed.
+// and after a failure it tries again what failed. A node that does not answer makes it fail after a
+// time, and ctx may end it sooner.
 func (i *Injection) Undo(ctx context.Context) error {
 	i.step.Lock()
 	defer i.step.Unlock()
 	if i.injector.Sabotage.SkipUndo {
 		return i.pretendUndone()
 	}
+	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
 	return i.undo(ctx)
 }
 

@@ -358,6 +358,39 @@ func TestAFailedUndoCanBeTriedAgain(t *testing.T) {
 	}
 }
 
+// A node that is silent must not keep the others, and those who wait, for ever.
+func TestAnUndoEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		i := b.must(t, Pause(b.cluster.EtcdMembers()...))
+		silent := true
+		shell := func(ctx context.Context, node string, in io.Reader, argv ...string) ([]byte, error) {
+			if silent && node == "n2" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return b.shell(ctx, node, in, argv...)
+		}
+		if err := b.cluster.Connect(shell); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := i.Undo(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != undoTimeout {
+			t.Errorf("got %v after %s", err, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began = time.Now()
+		if err := i.Undo(ctx); err == nil || time.Since(began) != time.Second {
+			t.Errorf("the caller's time is not its own: %v after %s", err, time.Since(began))
+		}
+		silent = false
+		if err := errors.Join(i.Undo(t.Context()), b.unwell()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTheNodeUndoesWhatWeDoNot(t *testing.T) {
 	for _, kind := range undone() {
 		t.Run(string(kind), func(t *testing.T) {

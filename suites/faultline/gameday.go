@@ -229,7 +229,7 @@ func (d *day) reach(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("\nThe nodes are reached over these privileged pods, which are removed afterwards:\n%s\nCreate them? Type yes: ", manifest)
-	if !saidYes(os.Stdin) {
+	if !saidYes(ctx, os.Stdin) {
 		return errors.New("nobody said yes, so nothing was created")
 	}
 	if err := d.leaveTrail(""); err != nil {
@@ -244,8 +244,21 @@ func (d *day) reach(ctx context.Context) error {
 	return d.leaveTrail("")
 }
 
-// saidYes reads one line, a byte at a time: what follows is for others.
-func saidYes(in io.Reader) bool {
+// saidYes waits for a yes until ctx ends. Reading cannot be interrupted, so that it goes on then,
+// and takes one line more.
+func saidYes(ctx context.Context, in io.Reader) bool {
+	answer := make(chan string, 1)
+	go func() { answer <- readLine(in) }()
+	select {
+	case line := <-answer:
+		return strings.TrimSpace(line) == "yes"
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// readLine reads a byte at a time: what follows the line is for others.
+func readLine(in io.Reader) string {
 	var line []byte
 	one := make([]byte, 1)
 	for {
@@ -255,7 +268,7 @@ func saidYes(in io.Reader) bool {
 			continue
 		}
 		if n == 1 || err != nil {
-			return strings.TrimSpace(string(line)) == "yes"
+			return string(line)
 		}
 	}
 }
