@@ -87,17 +87,19 @@ const (
 )
 
 // Run carries the plan out on a cluster whose nodes are reached already. Whatever happens,
-// every fault is undone before it returns.
+// every fault is undone before it returns. The end of ctx is an abort like any other: nothing else
+// ends the day's own context, so that its cause always says why.
 func Run(ctx context.Context, o Options) (Outcome, error) {
 	d := &Day{Options: o, cluster: o.Planning.Found.Cluster, left: slices.Repeat([]string{leftByTime}, len(o.Plan.Experiments))}
-	day, abort := context.WithCancelCause(ctx)
+	day, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	d.state = newState(d.cluster.Name, o.Plan.Target.Server, abort)
-	context.AfterFunc(ctx, func() { d.state.Abort("interrupted") })
+	over := context.AfterFunc(ctx, func() { d.state.Abort("interrupted") })
+	defer over()
 	d.terminal = newTerminal(d.state, o.In, o.Out)
 	d.injector = fault.NewInjector(d.cluster, o.Journal)
 	if err := d.prepare(day); err != nil {
-		return d.outcome(), errors.Join(err, d.withdraw(ctx))
+		return d.outcome(), errors.Join(unlessAborted(day, err), d.withdraw(ctx))
 	}
 	live, err := page.Serve(o.Page, d.snapshot, d.state)
 	if err != nil {
@@ -106,16 +108,21 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 	d.terminal.say("live page: %s", live.URL())
 	go d.terminal.read()
 	var ended error
-	for n := 0; n < len(o.Plan.Experiments) && ended == nil; n++ {
+	for n := 0; n < len(o.Plan.Experiments) && ended == nil && day.Err() == nil; n++ {
 		ended = d.experiment(day, n)
 	}
 	outcome, err := d.finish(ctx)
-	if !errors.Is(ended, errAborted) {
-		err = errors.Join(ended, err)
-	}
 	d.state.enter(page.Over, "the day is over")
 	<-time.After(lastLook) // whoever watches is to see that
-	return outcome, errors.Join(err, live.Close())
+	return outcome, errors.Join(ended, err, live.Close())
+}
+
+// unlessAborted leaves out the error of what an abort has cut off: the abort is told by itself.
+func unlessAborted(day context.Context, err error) error {
+	if day.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // lastLook is how long the live page stays after the day is over.

@@ -28,15 +28,16 @@ type run struct {
 	unwell error
 }
 
-// experiment shows, asks, checks, breaks, watches, undoes and tells. An error ends the day.
+// experiment shows, asks, checks, breaks, watches, undoes and tells. An error ends the day; an abort,
+// which does so too, is none.
 func (d *Day) experiment(ctx context.Context, n int) error {
 	r := &run{Day: d, Experiment: d.Plan.Experiments[n], number: n + 1}
 	if err := r.check(ctx); err != nil {
-		return err
+		return unlessAborted(ctx, err)
 	}
 	switch said, err := d.state.await(ctx, r.announce()); {
 	case err != nil:
-		return err
+		return unlessAborted(ctx, err)
 	case said == skipped:
 		r.left[n] = leftByPeople
 		r.tell(true, "skipped")
@@ -44,7 +45,7 @@ func (d *Day) experiment(ctx context.Context, n int) error {
 	}
 	// People may have taken an hour to say so.
 	if err := r.check(ctx); err != nil {
-		return err
+		return unlessAborted(ctx, err)
 	}
 	r.left[n] = ""
 	r.began = d.watch.now()
@@ -55,7 +56,7 @@ func (d *Day) experiment(ctx context.Context, n int) error {
 	err := r.carryOut(ctx)
 	r.conclude(err)
 	d.results = append(d.results, r.entry)
-	return errors.Join(d.Save(r.entry), r.unwell, context.Cause(ctx))
+	return errors.Join(d.Save(r.entry), r.unwell)
 }
 
 // nameOf is the experiment's name in the record.
@@ -131,11 +132,19 @@ func (r *run) tell(ok bool, outcome string) {
 // errInconclusive wraps why an experiment says nothing about its prediction.
 var errInconclusive = errors.New("inconclusive")
 
+// unproven is an experiment that came to no judgement, because of an error or of an abort.
+func unproven(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = errors.Join(cause, err)
+	}
+	return fmt.Errorf("%w: %w", errInconclusive, err)
+}
+
 // carryOut takes the cluster from steady to broken and back.
 func (r *run) carryOut(ctx context.Context) error {
 	r.state.enter(page.Preparing, "waiting for a steady state")
 	if err := r.awaitSteady(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errInconclusive, err)
+		return unproven(ctx, err)
 	}
 	r.state.enter(page.Breaking, "%s", r.Name)
 	r.state.begin(&r.Experiment, r.predictedMargin())
@@ -149,7 +158,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		if len(r.injector.Open()) > 0 {
 			r.unwell = err
 		}
-		return fmt.Errorf("%w: %w", errInconclusive, err)
+		return unproven(ctx, err)
 	}
 	r.injection = i
 	r.terminal.say("%s is broken: %s", r.Name, strings.ReplaceAll(i.Proof(), "\n", "; "))
@@ -157,7 +166,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err == nil { // else it was ended before its time
 		err = r.judge()
 	}
-	stop()
+	stop() // from here on an abort changes nothing about what was judged
 	r.unwell = r.heal(context.WithoutCancel(ctx))
 	return errors.Join(err, r.unwell)
 }
@@ -271,8 +280,11 @@ func (r *run) heal(ctx context.Context) error {
 	return nil
 }
 
-// judge holds what is observed against the prediction.
+// judge holds what is observed against the prediction, which speaks of a fault that is in effect.
 func (r *run) judge() error {
+	if r.injection.Expired() {
+		return fmt.Errorf("%w: the nodes undid it themselves, as nobody else had after %s", errInconclusive, r.injection.Fault.TTL)
+	}
 	observed := r.observed()
 	predicted := clusters.Outcome(r.Predicted)
 	r.entry.Observations = append(r.entry.Observations, record.Observation{
@@ -295,10 +307,11 @@ func compare(predicted, observed clusters.Outcome, held, least time.Duration) er
 	}
 }
 
-// verdict is what the end of an experiment says of its prediction, and why.
+// verdict is what the end of an experiment says of its prediction, and why. An abort counts where it
+// came before the judgement, and so is the error: what was judged before stays.
 func verdict(err error, aborted string) (record.Verdict, string) {
 	switch {
-	case aborted != "":
+	case errors.Is(err, errAborted):
 		return record.Inconclusive, "aborted: " + aborted
 	case errors.Is(err, errInconclusive):
 		return record.Inconclusive, err.Error()

@@ -1,7 +1,9 @@
 package gameday
 
 import (
-	"fmt"
+	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,24 +22,46 @@ func TestPredictionsAreHeldAgainstWhatIsObserved(t *testing.T) {
 	for _, test := range []struct {
 		predicted, observed clusters.Outcome
 		held                time.Duration
-		aborted             string
 		want                record.Verdict
 	}{
-		{all, all, time.Minute, "", record.Held},
-		{all, all, time.Second, "", record.Held},
-		{nothing, nothing, time.Minute, "", record.Held},
-		{all, writes, time.Minute, "", record.Broken},
-		{nothing, all, time.Minute, "", record.Broken}, // a loss that costs nothing is a finding too
-		{all, writes, time.Second, "", record.Inconclusive},
-		{all, all, time.Minute, "enough", record.Inconclusive},
+		{all, all, time.Minute, record.Held},
+		{all, all, time.Second, record.Held},
+		{nothing, nothing, time.Minute, record.Held},
+		{all, writes, time.Minute, record.Broken},
+		{nothing, all, time.Minute, record.Broken}, // a loss that costs nothing is a finding too
+		{all, writes, time.Second, record.Inconclusive},
 	} {
-		got, why := verdict(compare(test.predicted, test.observed, test.held, least), test.aborted)
-		if got != test.want || (why == "") != (got == record.Held) {
-			t.Errorf("%+v: %s (%s)", test, got, why)
+		judged := compare(test.predicted, test.observed, test.held, least)
+		for _, aborted := range []string{"", "while it heals"} { // which changes nothing any more
+			got, why := verdict(judged, aborted)
+			if got != test.want || (why == "") != (got == record.Held) || strings.Contains(why, "while it heals") {
+				t.Errorf("%+v, aborted %q: %s (%s)", test, aborted, got, why)
+			}
 		}
 	}
-	if got, _ := verdict(fmt.Errorf("x: %w", errInconclusive), ""); got != record.Inconclusive {
-		t.Errorf("a fault that did not land is %s", got)
+}
+
+func TestAnAbortBeforeTheJudgementProvesNothing(t *testing.T) {
+	s, ctx, _ := waiting(t)
+	noSteadyState := errors.New("no steady state")
+	if got, why := verdict(unproven(ctx, noSteadyState), ""); got != record.Inconclusive || !strings.Contains(why, "no steady state") {
+		t.Errorf("without a steady state: %s (%s)", got, why)
+	}
+	s.Abort("enough")
+	for name, err := range map[string]error{
+		"before the fault": unproven(ctx, noSteadyState),
+		"in the hold":      context.Cause(ctx),
+		"and it is unwell": errors.Join(context.Cause(ctx), errors.New("n1 is not ready")),
+	} {
+		if got, why := verdict(err, "enough"); got != record.Inconclusive || why != "aborted: enough" {
+			t.Errorf("%s: %s (%s)", name, got, why)
+		}
+	}
+	if err := unlessAborted(ctx, noSteadyState); err != nil {
+		t.Errorf("what the abort cut off is told as an error: %v", err)
+	}
+	if err := unlessAborted(t.Context(), noSteadyState); !errors.Is(err, noSteadyState) {
+		t.Errorf("what nobody aborted is told as %v", err)
 	}
 }
 
