@@ -27,8 +27,21 @@ type Options struct {
 	Progress  *progress.Printer // nil prints nothing
 }
 
+// PolicyFromEnv reads FAULTLINE_BOOTSTRAP; unset means auto.
+func PolicyFromEnv() (Policy, error) {
+	switch p := Policy(os.Getenv("FAULTLINE_BOOTSTRAP")); p {
+	case "":
+		return Auto, nil
+	case Auto, Never:
+		return p, nil
+	default:
+		return Never, fmt.Errorf("FAULTLINE_BOOTSTRAP=%q: want %s or %s", p, Never, Auto)
+	}
+}
+
+// policy takes a word that nobody knows for never: it permits nothing.
 func (o Options) policy() Policy {
-	if o.Bootstrap == Never || os.Getenv("FAULTLINE_BOOTSTRAP") == string(Never) {
+	if wanted, err := PolicyFromEnv(); err != nil || wanted == Never || o.Bootstrap == Never {
 		return Never
 	}
 	return Auto
@@ -42,6 +55,9 @@ func (o Options) policy() Policy {
 // starting. A machine that needs nothing is left alone. In every other case
 // the error says what to run.
 func Ensure(ctx context.Context, options Options) (*Engine, error) {
+	if _, err := PolicyFromEnv(); err != nil {
+		return nil, err
+	}
 	release, err := workspace.Lock(ctx, "engine")
 	if err != nil {
 		return nil, err

@@ -61,6 +61,25 @@ func TestBootstrapNeedsTheOwnDocker(t *testing.T) {
 	}
 }
 
+func TestPolicyMustBeUnderstood(t *testing.T) {
+	for text, want := range map[string]Policy{"": Auto, "auto": Auto, "never": Never} {
+		t.Setenv("FAULTLINE_BOOTSTRAP", text)
+		if got, err := PolicyFromEnv(); err != nil || got != want || (Options{}).policy() != want {
+			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
+		}
+	}
+	t.Setenv("FAULTLINE_BOOTSTRAP", "nevr")
+	if _, err := PolicyFromEnv(); err == nil || !strings.Contains(err.Error(), "never") {
+		t.Errorf("a misspelt policy: %v", err)
+	}
+	if got := (Options{}).policy(); got != Never {
+		t.Errorf("a misspelt policy is taken for %q", got)
+	}
+	if _, err := Ensure(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(), "nevr") {
+		t.Errorf("with it an engine is looked for: %v", err)
+	}
+}
+
 func TestRestricted(t *testing.T) {
 	for _, c := range []struct {
 		bounding string

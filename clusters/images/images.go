@@ -81,12 +81,20 @@ type maker struct {
 	node     string // FAULTLINE_NODE_IMAGE
 }
 
-func newMaker(e *engine.Engine, p *progress.Printer) (*maker, error) {
-	forced := os.Getenv("FAULTLINE_IMAGES")
-	switch forced {
+// OriginFromEnv reads FAULTLINE_IMAGES: Registry, Offline, or nothing where neither is forced.
+func OriginFromEnv() (string, error) {
+	switch forced := os.Getenv("FAULTLINE_IMAGES"); forced {
 	case "", Registry, Offline:
+		return forced, nil
 	default:
-		return nil, fmt.Errorf("FAULTLINE_IMAGES=%s: it is registry or offline, or not set", forced)
+		return "", fmt.Errorf("FAULTLINE_IMAGES=%q: want %s or %s, or nothing", forced, Registry, Offline)
+	}
+}
+
+func newMaker(e *engine.Engine, p *progress.Printer) (*maker, error) {
+	forced, err := OriginFromEnv()
+	if err != nil {
+		return nil, err
 	}
 	builder, err := offline.New(e, p)
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"faultline/clusters"
+	"faultline/clusters/engine"
+	"faultline/clusters/images"
 	"faultline/reports"
 	"faultline/reports/gate"
 	"faultline/reports/record"
@@ -95,7 +97,7 @@ type prepared struct {
 
 // prepare reads what the caller wants before it prepares the machine for it.
 func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
-	if _, err = clusters.TimingFromEnv(); err != nil {
+	if err = understood(); err != nil {
 		return p, err
 	}
 	if p.policy, err = gate.Load(os.Getenv(policyVariable), claims.Record()); err != nil {
@@ -118,6 +120,17 @@ func prepare(ctx context.Context, dir rundir.Dir) (p prepared, err error) {
 	}
 	fmt.Printf("%d experiments on %d layouts, about %.0f minutes\n", len(p.specs), len(layoutsOf(p.specs)), p.plan.Seconds()/60)
 	return p, dir.SavePlan(p.plan)
+}
+
+// understood reads what counts only later: a word that nobody knows is refused before anything is
+// changed.
+func understood() error {
+	_, timing := clusters.TimingFromEnv()
+	_, live := liveAddress(os.Getenv(liveVariable))
+	_, origin := images.OriginFromEnv()
+	_, bootstrap := engine.PolicyFromEnv()
+	_, keep := rundir.Switch(rundir.KeepVariable)
+	return errors.Join(timing, live, origin, bootstrap, keep)
 }
 
 // hangTime is when an experiment takes so long that its stack is worth a look: longer than

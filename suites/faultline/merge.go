@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"faultline/reports"
@@ -87,11 +86,11 @@ type shards struct {
 }
 
 func loadShards(paths []string) (*shards, error) {
-	mixed, err := switched(mixedVariable)
+	mixed, err := rundir.Switch(mixedVariable)
 	if err != nil {
 		return nil, err
 	}
-	repeated, err := switched(repeatedVariable)
+	repeated, err := rundir.Switch(repeatedVariable)
 	if err != nil {
 		return nil, err
 	}
@@ -111,19 +110,6 @@ func loadShards(paths []string) (*shards, error) {
 		err = fmt.Errorf("%w\nif it was meant, count each and let the worst verdict decide with %s=1", err, repeatedVariable)
 	}
 	return s, err
-}
-
-// switched reads a variable that is on or off.
-func switched(variable string) (bool, error) {
-	text := os.Getenv(variable)
-	if text == "" {
-		return false, nil
-	}
-	on, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, fmt.Errorf("%s=%q: want 1 or 0", variable, text)
-	}
-	return on, nil
 }
 
 // policy is the one that is named now, or the one by which all shards were judged.

@@ -37,7 +37,7 @@ var guesses = map[string]time.Duration{
 func plan(ctx context.Context) error {
 	chosen, err := selection(ctx)
 	if err != nil {
-		return err
+		return refusal{err}
 	}
 	p, err := foresee(chosen.specs)
 	if err != nil {

@@ -42,8 +42,11 @@ func TestEveryProfileHasAGuess(t *testing.T) {
 	}
 }
 
-func TestAStrangeProfileIsRefusedFirst(t *testing.T) {
-	for variable, value := range map[string]string{"FAULTLINE_PROFILE": "slow", "FAULTLINE_SLACK": "0"} {
+func TestAWordThatNobodyKnowsIsRefusedFirst(t *testing.T) {
+	for variable, value := range map[string]string{
+		"FAULTLINE_PROFILE": "slow", "FAULTLINE_SLACK": "0", liveVariable: "0.0.0.0:80", "FAULTLINE_IMAGES": "offlien", "FAULTLINE_BOOTSTRAP": "nevr",
+		rundir.KeepVariable: "perhaps",
+	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Setenv(variable, value)
 			if _, err := prepare(t.Context(), rundir.Dir{}); err == nil || !strings.Contains(err.Error(), variable+"=") {

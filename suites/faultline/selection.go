@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -39,7 +40,16 @@ func selection(ctx context.Context) (s selected, err error) {
 	if s.specs, err = listSpecs(ctx, s.filter); err != nil {
 		return s, err
 	}
+	if len(s.specs) == 0 {
+		return s, errNothing()
+	}
 	return part.of(s)
+}
+
+// errNothing names all that selects, because any part of it may be the wrong one.
+func errNothing() error {
+	return fmt.Errorf("no experiment is selected by GINKGO_LABEL_FILTER=%q, GINKGO_FOCUS=%q and FAULTLINE_TIERS=%q together; all there are lists: make chaos-plan FAULTLINE_TIERS=%s",
+		os.Getenv("GINKGO_LABEL_FILTER"), os.Getenv("GINKGO_FOCUS"), cmp.Or(os.Getenv("FAULTLINE_TIERS"), defaultTiers), strings.Join(labels.Tiers, ","))
 }
 
 // labelFilter is the selection before it is divided among machines. A label that no spec can

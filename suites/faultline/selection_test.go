@@ -38,6 +38,17 @@ func TestSelectionRefuses(t *testing.T) {
 	}
 }
 
+func TestAnEmptySelectionNamesAllThatSelects(t *testing.T) {
+	t.Setenv("GINKGO_LABEL_FILTER", "claim:ETCD-02 && topology:single-master")
+	t.Setenv("GINKGO_FOCUS", "nothing of that name")
+	t.Setenv("FAULTLINE_TIERS", "")
+	for _, want := range []string{"claim:ETCD-02 && topology:single-master", "nothing of that name", defaultTiers, "make chaos-plan"} {
+		if err := errNothing(); !strings.Contains(err.Error(), want) {
+			t.Errorf("it lacks %q: %v", want, err)
+		}
+	}
+}
+
 func TestSeed(t *testing.T) {
 	t.Setenv(seedVariable, "42")
 	if n, err := seed(); err != nil || n != 42 {

@@ -179,9 +179,6 @@ func Remaining() ([]Dir, error) {
 	return dirs, nil
 }
 
-// KeepsCluster tells whether the run's last cluster stays for a look, by SKIP_RESOURCE_CLEANUP.
-func KeepsCluster() bool { return os.Getenv("SKIP_RESOURCE_CLEANUP") != "" }
-
 // RemoveState removes the run's private state.
 func (d Dir) RemoveState() error { return os.RemoveAll(d.State) }
 

@@ -86,6 +86,19 @@ func TestOnlyAProcessOfARunJoinsIt(t *testing.T) {
 	}
 }
 
+func TestClusterIsKeptByASwitch(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "0": false, "false": false, "1": true, "true": true, "please": true} {
+		t.Setenv(KeepVariable, text)
+		if got := KeepsCluster(); got != want {
+			t.Errorf("%q keeps it: %t, want %t", text, got, want)
+		}
+	}
+	t.Setenv(KeepVariable, "please")
+	if _, err := Switch(KeepVariable); err == nil || !strings.Contains(err.Error(), "want 1 or 0") {
+		t.Errorf("a word that nobody understands: %v", err)
+	}
+}
+
 func TestHistoryIsBelowTheResultsUnlessNamed(t *testing.T) {
 	t.Setenv("ARTIFACTS", "results")
 	t.Setenv(HistoryVariable, "")
