@@ -39,6 +39,7 @@ func (p *Policy) judge(run *record.Run, enforced bool, earlier earlierFor) {
 	j.inconclusive()
 	j.skipped()
 	j.regressions()
+	j.nothing()
 	run.Gate = g
 }
 
@@ -67,15 +68,44 @@ func (j *judgement) exceptions() {
 	}
 }
 
-// untested finds what the policy lists and no experiment looked at.
+// untested finds what the policy lists and no experiment looked at, or none with a result: however
+// many may be inconclusive, a claim that must hold is not proven by one of them.
 func (j *judgement) untested() {
 	for _, name := range j.Claims.MustHold {
-		tested := slices.ContainsFunc(j.run.Experiments, func(e record.Experiment) bool {
-			return slices.ContainsFunc(e.Claims, func(id string) bool { return j.named(name, id) })
-		})
-		if excused, _ := j.excuse(name); !tested && !excused {
-			j.find(record.RuleClaims, record.OutcomeInconclusive, nil, "%s must hold, and no experiment tested it", name)
+		tried := j.of(name)
+		tested := slices.ContainsFunc(tried, func(e record.Experiment) bool { return conclusive(e.Verdict) })
+		if excused, _ := j.excuse(name); tested || excused {
+			continue
 		}
+		var ids []string
+		for _, e := range tried {
+			ids = append(ids, e.ID)
+		}
+		how := "no experiment tested it"
+		if len(ids) > 0 {
+			how = "every experiment of it was inconclusive"
+		}
+		j.find(record.RuleClaims, record.OutcomeInconclusive, ids, "%s must hold, and %s", name, how)
+	}
+}
+
+// of are the experiments of a claim or a group.
+func (j *judgement) of(name string) []record.Experiment {
+	return slices.DeleteFunc(slices.Clone(j.run.Experiments), func(e record.Experiment) bool {
+		return !slices.ContainsFunc(e.Claims, func(id string) bool { return j.named(name, id) })
+	})
+}
+
+// conclusive tells whether a verdict says anything about the claims.
+func conclusive(v record.Verdict) bool { return v.Passes() || v == record.Broken }
+
+// nothing finds that no experiment passed, where everything that did not was tolerated: tolerance
+// is for a few of many, and a run that proves nothing has not held.
+func (j *judgement) nothing() {
+	passed := slices.ContainsFunc(j.run.Experiments, func(e record.Experiment) bool { return e.Verdict.Passes() })
+	worse := slices.ContainsFunc(j.to.Findings, func(f record.Finding) bool { return f.Outcome != record.OutcomeHeld })
+	if len(j.run.Experiments) > 0 && !passed && !worse {
+		j.find(record.RuleInconclusive, record.OutcomeInconclusive, nil, "of %s none passed", format.Count(len(j.run.Experiments), "experiment"))
 	}
 }
 
@@ -131,7 +161,7 @@ func (j *judgement) inconclusive() {
 	var ids []string
 	for i := range j.run.Experiments {
 		e := &j.run.Experiments[i]
-		if e.Verdict == record.Broken || e.Verdict.Passes() {
+		if conclusive(e.Verdict) {
 			continue
 		}
 		if demanded, why := j.demands(e.Claims); demanded {
