@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"faultline/reports/html"
+	"faultline/suites/loopback"
 	"faultline/suites/rundir"
 )
 
@@ -46,19 +47,23 @@ func liveAddress(text string) (string, error) {
 	case "", "0":
 		return "", nil
 	case "1":
-		return "127.0.0.1:0", nil
+		return loopback.Free, nil
 	}
-	host, _, err := net.SplitHostPort(text)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return "", fmt.Errorf("%s=%q: want 1, or a loopback address with a port like 127.0.0.1:8080", liveVariable, text)
+	address, err := loopback.Address(text)
+	if err != nil {
+		return "", fmt.Errorf("%s=%q: want 1, or a loopback address with a port: %w", liveVariable, text, err)
 	}
-	return text, nil
+	return address, nil
 }
+
+// livePolicy lets the report use the script and the style that it holds itself, and nothing else.
+const livePolicy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // liveReport renders what the suite has left so far, and serves the evidence beside it.
 func liveReport(dir rundir.Dir, started time.Time) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /evidence/", http.FileServer(http.Dir(dir.Results)))
+	mux.Handle("GET /evidence/", asText(http.FileServer(http.Dir(dir.Results))))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		run, err := gather(dir, started)
 		if err != nil {
@@ -71,5 +76,14 @@ func liveReport(dir rundir.Dir, started time.Time) http.Handler {
 			fmt.Fprintln(os.Stderr, "the live report:", err)
 		}
 	})
-	return mux
+	return loopback.Guard(livePolicy, mux)
+}
+
+// asText serves files as what they are, whatever they are called: what nodes have written is shown
+// and not obeyed.
+func asText(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		next.ServeHTTP(w, r)
+	})
 }

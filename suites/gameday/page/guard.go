@@ -2,9 +2,7 @@ package page
 
 import (
 	"crypto/subtle"
-	"net"
 	"net/http"
-	"net/url"
 )
 
 // tokenHeader carries the token of a request that does something. A page of another origin
@@ -15,28 +13,6 @@ const tokenHeader = "X-Faultline-Token"
 // The image is the empty icon, which saves the browser from asking for one.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-// guard refuses what other sites can make a browser on this machine ask for.
-func guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secure(w.Header())
-		switch origin := r.Header.Get("Origin"); {
-		case !loopback(hostOf(r)): // DNS rebinding: another site's name leads here
-			http.Error(w, "This page is served to localhost and to loopback addresses only, and not under another name.", http.StatusForbidden)
-		case origin != "" && origin != "http://"+r.Host:
-			http.Error(w, "This request comes from another site's page.", http.StatusForbidden)
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-func secure(h http.Header) {
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer") // the address holds the token
-}
 
 // withToken refuses those who do not have the token.
 func (s *Server) withToken(next http.Handler) http.Handler {
@@ -56,7 +32,3 @@ func tokenOf(r *http.Request) string {
 	}
 	return r.URL.Query().Get("token")
 }
-
-func hostOf(r *http.Request) string { return (&url.URL{Host: r.Host}).Hostname() }
-
-func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }

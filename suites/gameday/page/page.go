@@ -3,10 +3,11 @@
 // a function, and what people do goes to an interface.
 //
 // Whoever may use the page can break a cluster. It is therefore served on loopback only, and
-// to those who have its token: see guard.go.
+// to those who have its token: see guard.go and package loopback.
 package page
 
 import (
+	"cmp"
 	"crypto/rand"
 	"embed"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"faultline/suites/loopback"
 )
 
 //go:embed assets
@@ -44,27 +47,17 @@ func serve(address, token string, snapshot func() Snapshot, actions Actions) (*S
 	}
 	s := &Server{listener: listener, token: token, snapshot: snapshot, ended: make(chan struct{})}
 	// No ReadTimeout: it would end the streams of events, too.
-	s.http = http.Server{Handler: guard(s.routes(actions)), ReadHeaderTimeout: 10 * time.Second}
+	s.http = http.Server{Handler: loopback.Guard(policy, s.routes(actions)), ReadHeaderTimeout: 10 * time.Second}
 	go s.accept()
 	return s, nil
 }
 
 func listen(address string) (net.Listener, error) {
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	host, port, err := net.SplitHostPort(address)
+	address, err := loopback.Address(cmp.Or(address, loopback.Free))
 	if err != nil {
-		return nil, fmt.Errorf("the page's address %q: want a host and a port, as 127.0.0.1:8080: %w", address, err)
+		return nil, fmt.Errorf("serve the page, with which the cluster can be broken: %w", err)
 	}
-	if !loopback(host) {
-		return nil, fmt.Errorf("the page's address %q is not on loopback: whoever reaches the page can break the cluster; "+
-			"use 127.0.0.1, and from elsewhere a tunnel (ssh -L)", address)
-	}
-	if host == "localhost" { // whatever this machine takes it for
-		host = "127.0.0.1"
-	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serve the page: %w", err)
 	}
