@@ -202,10 +202,12 @@ type day struct {
 	started  time.Time
 	// direct tells why a node is not reached without an API server; nil: each one is.
 	direct func(ctx context.Context, node string) error
+	// reachedUntil is when the way to the nodes ends by itself; zero: never.
+	reachedUntil time.Time
 }
 
-// reachTime is how much longer than its experiments a day may take before the pods that
-// reach nodes end by themselves: people discuss.
+// reachTime is how long the pods that reach nodes live, from their start to their end by
+// themselves: a day with all its discussions has to fit in.
 const reachTime = 8 * time.Hour
 
 // reach opens the way to the nodes, and leaves a trail for whoever has to recover.
@@ -235,6 +237,7 @@ func (d *day) reach(ctx context.Context) error {
 	if err := d.leaveTrail(""); err != nil {
 		return err
 	}
+	d.reachedUntil = time.Now().Add(reachTime) // no pod has started yet
 	shell, err := pods.Open(ctx, os.Getenv(accessImageVariable), reachTime)
 	if err != nil {
 		return err
@@ -289,7 +292,7 @@ func (d *day) run(ctx context.Context, interval time.Duration, page string) (gam
 	}
 	outcome, err := gameday.Run(ctx, gameday.Options{
 		Planning: d.planning, Plan: d.plan, Journal: journal, Interval: interval, Page: page,
-		In: os.Stdin, Out: os.Stdout, Save: d.save, Direct: d.direct,
+		In: os.Stdin, Out: os.Stdout, Save: d.save, Direct: d.direct, ReachedUntil: d.reachedUntil,
 	})
 	return outcome, errors.Join(err, journal.Close())
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Out io.Writer
 	// Direct tells why a node is not reached without an API server; nil: each one is.
 	Direct func(ctx context.Context, node string) error
+	// ReachedUntil is when the way to the nodes ends by itself; zero: never.
+	ReachedUntil time.Time
 	// Save keeps an experiment as soon as it is over.
 	Save func(record.Experiment) error
 }

@@ -74,6 +74,9 @@ func does(e plan.Experiment) string {
 // check proves again that this is the cluster, that its owner allows the experiment now, and
 // that it still is what the plan says. Nothing is broken without it.
 func (r *run) check(ctx context.Context) error {
+	if err := r.checkTime(time.Now()); err != nil {
+		return err
+	}
 	found, err := r.Planning.Target.Discover(ctx, r.cluster.HostLabel)
 	if err != nil {
 		return err
@@ -89,6 +92,16 @@ func (r *run) check(ctx context.Context) error {
 		return err
 	}
 	return r.checkDirect(ctx)
+}
+
+// checkTime fails where the way to the nodes may end before the fault has: nobody but its timer could
+// undo it then.
+func (r *run) checkTime(now time.Time) error {
+	if end := now.Add(time.Duration(r.Hold) + margin); !r.ReachedUntil.IsZero() && end.After(r.ReachedUntil) {
+		return fmt.Errorf("experiment %s may last until %s, and the pods that reach nodes end at %s: leave it to another day, with another plan: make gameday-plan",
+			r.Name, end.Format(time.TimeOnly), r.ReachedUntil.Format(time.TimeOnly))
+	}
+	return nil
 }
 
 // checkDirect fails where an undo would have to go over nodes that the experiment cuts off.

@@ -232,6 +232,23 @@ func TestCheckRefusesAnotherCluster(t *testing.T) {
 	_ = s
 }
 
+func TestAnExperimentFitsInTheLifeOfThePods(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		left time.Duration // zero: the way does not end
+		want bool
+	}{{0, true}, {time.Minute + margin, true}, {time.Minute + margin - time.Second, false}, {time.Minute, false}} {
+		d := &Day{}
+		if test.left > 0 {
+			d.ReachedUntil = now.Add(test.left)
+		}
+		r := &run{Day: d, Experiment: plan.Experiment{Name: "worker", Hold: plan.Duration(time.Minute)}}
+		if err := r.checkTime(now); (err == nil) != test.want {
+			t.Errorf("with %s left: %v", test.left, err)
+		}
+	}
+}
+
 func TestPredictedMargin(t *testing.T) {
 	for _, test := range []struct {
 		name string
