@@ -141,13 +141,14 @@ func differ(where string, before, now []string) error {
 }
 
 // tracesScript prints what faults work with: packet rules other than those that
-// kube-proxy, the kubelet, pod networks and the engine keep changing; queues;
-// mounts other than those of pods; stopped or added units of ours; armed faults; manifests
-// and settings of services.
+// kube-proxy, the kubelet, pod networks and the engine keep changing; queues of the device
+// that has the node's address $1; mounts other than those of pods; stopped or added units
+// of ours; armed faults; manifests and settings of services.
 const tracesScript = `for table in filter mangle raw; do
   iptables -t "$table" -S 2>/dev/null | grep -v 'KUBE-\|CNI-\|DOCKER\|PODNET\|cali[-:]\|CILIUM\|FLANNEL' | sed "s/^/rule in $table: /"
 done
-tc qdisc show dev eth0 2>/dev/null | sed 's/^/queue: /; s/ refcnt [0-9]*//'
+device=$(ip -oneline address show to "$1" 2>/dev/null | head -n 1 | cut -d' ' -f2)
+tc qdisc show dev "$device" 2>/dev/null | sed 's/^/queue: /; s/ refcnt [0-9]*//'
 findmnt -rno TARGET,FSTYPE | grep -v '^/var/lib/kubelet/\|^/run/containerd/\|^/var/lib/containerd/\|^/run/netns\|^/run/user\|^/run/credentials\|^/proc/\|^/var/lib/docker' | sed 's/^/mount: /'
 systemctl list-units --all --plain --no-legend 'faultline-undo-*' 'faultline-hold-*' | cut -d' ' -f1 | sed 's/^/unit: /'
 find /var/lib/faultline -mindepth 1 2>/dev/null | sed 's/^/armed fault: /'
@@ -157,7 +158,7 @@ true`
 
 // traces lists what is on the node now, sorted.
 func (n *Node) traces(ctx context.Context) ([]string, error) {
-	out, err := n.Exec(ctx, "sh", "-c", tracesScript)
+	out, err := n.Exec(ctx, "sh", "-c", tracesScript, "sh", n.Address)
 	if err != nil {
 		return nil, fmt.Errorf("look for traces of faults on %s: %w", n.Name, err)
 	}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,8 +16,9 @@ import (
 // the senders. Packets wait for up to 0.4 s and are then dropped, which TCP takes for a
 // sign to slow down; so long queues add latency, as on a real link.
 //
-// It is the kernel's token bucket (tbf) as the root queueing discipline of the node's
-// interface, with a handle of the fault's own. It is gone after a reboot of the node.
+// It is the kernel's token bucket (tbf) as the root queueing discipline of the device that
+// has the node's address, with a handle of the fault's own. It is gone after a reboot of
+// the node.
 //
 // Proof: a second of datagrams to nobody (a multicast address that no router passes on) at
 // full speed leaves at no more than the limit, and fills most of it. Guard: it takes
@@ -44,62 +46,88 @@ const (
 // virtual links take, and for the clock of the kernel.
 func burstOf(rate int64) int64 { return max(rate/50, 16<<10) }
 
-// shapeScript limits the link for the fault $1: $2 is the handle, $3 the bytes a second, $4
-// the burst.
-const shapeScript = enter + armed + `tc qdisc add dev eth0 root handle "$2" tbf rate "$3"bps burst "$4" latency 400ms
+// shapeScript limits the link for the fault $1: $2 is the device, $3 the handle, $4 the bytes
+// a second, $5 the burst.
+const shapeScript = enter + armed + `tc qdisc add dev "$2" root handle "$3" tbf rate "$4"bps burst "$5" latency 400ms
 `
 
 // unshapeScript undoes shapeScript.
-const unshapeScript = enter + `queues=$(tc qdisc show dev eth0)
-if echo "$queues" | grep -q "^qdisc tbf $2 root"; then tc qdisc del dev eth0 root handle "$2"; fi
+const unshapeScript = enter + `queues=$(tc qdisc show dev "$2")
+if echo "$queues" | grep -q "^qdisc tbf $3 root"; then tc qdisc del dev "$2" root handle "$3"; fi
 ` + leave
 
-// shapableScript prints why the link cannot be limited, if so; arguments as above.
-const shapableScript = `why=$(tc qdisc show dev eth0 | grep ' root ' | grep -v '^qdisc [a-z_]* 0: ') && { echo "busy $why"; exit 0; }
-unshare --net tc qdisc add dev lo root handle "$1" tbf rate "$2"bps burst "$3" latency 400ms 2>&1 | sed 's/^/lacks /'
+// shapableScript prints why the link cannot be limited, if so; arguments as above, from the
+// device on.
+const shapableScript = `why=$(tc qdisc show dev "$1" | grep ' root ' | grep -v '^qdisc [a-z_]* 0: ') && { echo "busy $why"; exit 0; }
+unshare --net tc qdisc add dev lo root handle "$2" tbf rate "$3"bps burst "$4" latency 400ms 2>&1 | sed 's/^/lacks /'
 `
+
+// link is the device that a bandwidth limits, and the queueing discipline that does it.
+type link struct {
+	node           *clusters.Node
+	device, handle string
+}
 
 func planBandwidth(ctx context.Context, n *clusters.Node, id string, rate int64) (effect, error) {
 	if rate < minBandwidth || rate > maxBandwidth {
 		return effect{}, fmt.Errorf("a bandwidth of %d bytes a second is out of range: want %d to %d", rate, minBandwidth, maxBandwidth)
 	}
-	args := []string{handleOf(id), strconv.FormatInt(rate, 10), strconv.FormatInt(burstOf(rate), 10)}
-	out, err := n.Exec(ctx, command(shapableScript, args...)...)
-	if err != nil {
-		return effect{}, fmt.Errorf("look at the link of %s: %w", n.Name, err)
+	if n.Enter != nil {
+		return effect{}, fmt.Errorf("%w: %s has not the privileges to limit its link", clusters.ErrUnsupported, n.Name)
 	}
-	if kind, why, _ := strings.Cut(strings.TrimSpace(string(out)), " "); kind == "busy" {
-		return effect{}, fmt.Errorf("the link of %s is limited already: %s", n.Name, why)
-	} else if kind != "" {
-		return effect{}, fmt.Errorf("%w: the link of %s cannot be limited: %s", clusters.ErrUnsupported, n.Name, why)
+	device, err := deviceOf(ctx, n)
+	if err != nil {
+		return effect{}, err
+	}
+	l := link{n, device, handleOf(id)}
+	args := []string{l.device, l.handle, strconv.FormatInt(rate, 10), strconv.FormatInt(burstOf(rate), 10)}
+	if err := l.shapable(ctx, args); err != nil {
+		return effect{}, err
 	}
 	return effect{
 		inject:    command(shapeScript, append([]string{id}, args...)...),
-		undo:      command(unshapeScript, id, args[0]),
-		prove:     func(ctx context.Context) (string, error) { return proveBandwidth(ctx, n, args[0], rate) },
+		undo:      command(unshapeScript, id, l.device, l.handle),
+		prove:     func(ctx context.Context) (string, error) { return l.prove(ctx, rate) },
 		landing:   filterLanding,
-		recovered: func(ctx context.Context) (time.Time, error) { return bandwidthRecovered(ctx, n, args[0]) },
+		recovered: l.recovered,
 	}, nil
+}
+
+// shapable refuses a link that is limited already or cannot be; args are those of the script.
+func (l link) shapable(ctx context.Context, args []string) error {
+	out, err := l.node.Exec(ctx, command(shapableScript, args...)...)
+	if err != nil {
+		return fmt.Errorf("look at the link of %s: %w", l.node.Name, err)
+	}
+	switch kind, why, _ := strings.Cut(strings.TrimSpace(string(out)), " "); kind {
+	case "":
+		return nil
+	case "busy":
+		return fmt.Errorf("the link of %s is limited already: %s", l.node.Name, why)
+	default:
+		return fmt.Errorf("%w: the link of %s cannot be limited: %s", clusters.ErrUnsupported, l.node.Name, why)
+	}
 }
 
 // handleOf names the fault's queueing discipline. ffff belongs to the kernel.
 func handleOf(id string) string { return fmt.Sprintf("%x:", max(1, queueOf(id)-1)) }
 
 // floodScript sends at full speed for a second, and prints how many bytes left and in how
-// many microseconds: $1 is the handle.
+// many microseconds: $1 is the device, $2 the handle.
 const floodScript = `left() {
-  tc -statistics qdisc show dev eth0 | awk -v handle="$1" '/^qdisc/ { mine = $3 == handle } mine && $1 == "Sent" { print $2; found = 1 } END { exit !found }'
+  tc -statistics qdisc show dev "$1" | awk -v handle="$2" '/^qdisc/ { mine = $3 == handle } mine && $1 == "Sent" { print $2; found = 1 } END { exit !found }'
 }
-before=$(left "$1") || { echo "there is no limit" >&2; exit 1; }
+before=$(left "$1" "$2") || { echo "there is no limit" >&2; exit 1; }
 began=$(date +%s%N)
 timeout 1 bash -c 'dd if=/dev/zero bs=1400 > /dev/udp/224.0.0.251/9' 2> /dev/null || true
-after=$(left "$1")
+after=$(left "$1" "$2")
 ended=$(date +%s%N)
 echo $((after - before)) $(((ended - began) / 1000))
 `
 
-func proveBandwidth(ctx context.Context, n *clusters.Node, handle string, rate int64) (string, error) {
-	out, err := n.Exec(ctx, command(floodScript, handle)...)
+func (l link) prove(ctx context.Context, rate int64) (string, error) {
+	n := l.node
+	out, err := n.Exec(ctx, command(floodScript, l.device, l.handle)...)
 	if err != nil {
 		return "", fmt.Errorf("send from %s: %w", n.Name, err)
 	}
@@ -115,17 +143,17 @@ func proveBandwidth(ctx context.Context, n *clusters.Node, handle string, rate i
 	return fmt.Sprintf("%s sent %d bytes in %s at full speed, at a limit of %d a second", n.Name, bytes, took, rate), nil
 }
 
-// bandwidthRecovered waits until the limit is gone and the node does what it is for.
-func bandwidthRecovered(ctx context.Context, n *clusters.Node, handle string) (time.Time, error) {
-	err := clusters.Await(ctx, healingPoll, "the link of "+n.Name, func(ctx context.Context) error {
-		out, err := n.Exec(ctx, "tc", "qdisc", "show", "dev", "eth0")
-		if err == nil && strings.Contains(string(out), " "+handle+" ") {
-			err = fmt.Errorf("it is still limited")
+// recovered waits until the limit is gone and the node does what it is for.
+func (l link) recovered(ctx context.Context) (time.Time, error) {
+	err := clusters.Await(ctx, healingPoll, "the link of "+l.node.Name, func(ctx context.Context) error {
+		out, err := l.node.Exec(ctx, "tc", "qdisc", "show", "dev", l.device)
+		if err == nil && strings.Contains(string(out), " "+l.handle+" ") {
+			err = errors.New("it is still limited")
 		}
 		return err
 	})
 	if err != nil {
 		return time.Time{}, err
 	}
-	return stays(n.Vital(), func(clusters.Process) bool { return true })(ctx)
+	return vitalStays(l.node)(ctx)
 }

@@ -26,12 +26,13 @@ type wire struct {
 	rules   map[string]map[string]string // node, chain
 	counted map[string]int               // node, label
 	lacks   string                       // of the kernel
+	device  string                       // that has a node's address; empty: none has
 	lie     bool                         // rules count and do nothing
 }
 
 func newWire(t *testing.T) (*wire, *clusters.Cluster) {
 	t.Helper()
-	w := &wire{model: newModel(), rules: map[string]map[string]string{}, counted: map[string]int{}}
+	w := &wire{model: newModel(), rules: map[string]map[string]string{}, counted: map[string]int{}, device: "eth0"}
 	c := modelCluster(t, w.shell)
 	for n, node := range c.Nodes {
 		node.Address = fmt.Sprintf("10.0.0.%d", n+1)
@@ -51,6 +52,11 @@ func (w *wire) shell(ctx context.Context, node string, in io.Reader, argv ...str
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
+	case argv[0] == "ip" && slices.Contains(argv, "address"):
+		if w.device == "" {
+			return nil, nil
+		}
+		return fmt.Appendf(nil, "2: %[1]s    inet %[2]s/24 brd 10.0.0.255 scope global %[1]s\\       valid_lft forever preferred_lft forever\n", w.device, argv[len(argv)-1]), nil
 	case argv[0] == "ip":
 		return []byte(wireRoutes), nil
 	case argv[0] == "iptables":
@@ -253,9 +259,19 @@ func TestNetworkFaultsRefuseWhatMakesNoSense(t *testing.T) {
 		t.Errorf("a kernel without a match: got %v", err)
 	}
 	w.lacks = ""
+	for _, w.device = range []string{"", "lo"} {
+		for _, f := range []Fault{Isolate(one...), Partition(one, rest), Delay(time.Second, 0, one, rest), Bandwidth(1<<20, one...)} {
+			if err := f.Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) || !strings.Contains(err.Error(), "no network device of n") {
+				t.Errorf("%s with an address on the device %q: got %v", f, w.device, err)
+			}
+		}
+	}
+	w.device = "eth0"
 	forwarder := &clusters.Node{Name: "lb", Enter: []string{"true"}}
-	if err := OnPort(PortAPI).Close(forwarder).Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
-		t.Errorf("kind's load balancer: got %v", err)
+	for _, f := range []Fault{OnPort(PortAPI).Close(forwarder), Bandwidth(1<<20, forwarder)} {
+		if err := f.Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
+			t.Errorf("%s, kind's load balancer: got %v", f, err)
+		}
 	}
 	c.Nodes[1].Address = "fc00::2"
 	if err := Partition(one, rest).Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
@@ -323,7 +339,7 @@ func TestAnUnintendedPartitionIsRefused(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	_, c := newWire(t)
+	w, c := newWire(t)
 	n := c.Nodes
 	for _, test := range []struct {
 		fault Fault
@@ -398,14 +414,66 @@ COMMIT
 				f = p
 			}
 		}
-		e, err := f.plan(t.Context(), string(f.kind)+"-C")
-		if err != nil {
-			t.Errorf("%s: %v", test.fault, err)
-			continue
+		for _, w.device = range []string{"eth0", "ens3"} {
+			e, err := f.plan(t.Context(), string(f.kind)+"-C")
+			if err != nil {
+				t.Errorf("%s: %v", test.fault, err)
+				continue
+			}
+			want := strings.ReplaceAll(test.want, "eth0", w.device)
+			if got := strings.ReplaceAll(e.inject[5], "FAULTLINE-C", "C"); got != want {
+				t.Errorf("%s:\n%s\nwant:\n%s", test.fault, got, want)
+			}
 		}
-		if got := strings.ReplaceAll(e.inject[5], "FAULTLINE-C", "C"); got != test.want {
-			t.Errorf("%s:\n%s\nwant:\n%s", test.fault, got, test.want)
+	}
+}
+
+func TestParseDevice(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "\n": "", "7:": "",
+		"2: ens3    inet 10.0.0.1/24 brd 10.0.0.255 scope global ens3\\       valid_lft forever\n": "ens3",
+		"14: eth0@if15    inet 172.18.0.2/16 scope global eth0\n":                                  "eth0",
+		"3: bond0.100    inet 10.0.0.1/32 scope global bond0.100\n":                                "bond0.100",
+	} {
+		if got := parseDevice(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestScriptsLimitALink runs the scripts with a real kernel, in a network of their own whose
+// device is not eth0.
+func TestScriptsLimitALink(t *testing.T) {
+	s := newSandbox(t)
+	look := "tc qdisc show dev lo"
+	if out, err := exec.Command("unshare", "--net", "sh", "-c", look).CombinedOutput(); err != nil || os.Getuid() != 0 {
+		t.Skipf("queues cannot be tried here: %v %s", err, out)
+	}
+	out, err := s.run(t.Context(), nil, "unshare", "--net", "sh", "-c", shapableScript, "faultline", "lo", "7:", "1048576", "20971")
+	if err != nil || len(out) > 0 {
+		t.Skipf("links cannot be limited here: %v %s", err, out)
+	}
+	script := `mkdir -p "$STATE/x-0"
+ip link set lo up
+sh -c "$SHAPE" faultline x-0 lo 7: 1048576 20971
+tc qdisc show dev lo
+sh -c "$UNDO" faultline x-0 lo 7:
+sh -c "$UNDO" faultline x-0 lo 7:
+echo "== after"
+tc qdisc show dev lo
+sh -c "$SHAPE" faultline x-0 lo 7: 1048576 20971 || echo late`
+	s.env = append(s.env, "SHAPE="+strings.ReplaceAll(shapeScript, stateDir, s.path("state")),
+		"UNDO="+strings.ReplaceAll(unshapeScript, stateDir, s.path("state")), "STATE="+s.path("state"))
+	out, err = s.run(t.Context(), nil, "unshare", "--net", "sh", "-ec", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shaped, after, _ := strings.Cut(string(out), "== after")
+	if !strings.Contains(shaped, "qdisc tbf 7: root") || strings.Contains(after, "tbf") || !strings.HasSuffix(after, "late\n") {
+		t.Errorf("limited:\n%s\nafter the undo:\n%s", shaped, after)
+	}
+	if left := s.leftovers(); len(left) > 0 {
+		t.Errorf("left over %v", left)
 	}
 }
 

@@ -32,7 +32,7 @@ func (f filter) rules(ctx context.Context, chain string) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%s\n:%s - [0:0]\n", f.table(), chain)
-	for _, hook := range f.hooks() {
+	for _, hook := range f.hooks(routes.device) {
 		fmt.Fprintf(&b, "-I %s -j %s\n", hook, chain)
 	}
 	if f.refuse {
@@ -60,10 +60,9 @@ func (f filter) table() string {
 }
 
 // hooks are where packets come to the chain. What arrives is hit before, and what leaves
-// after, kube-proxy gives it another address. Nodes are known by their addresses on the
-// interface that every engine calls eth0.
-func (f filter) hooks() []string {
-	in, arriving, leaving := "-i eth0", []string{"PREROUTING"}, []string{"POSTROUTING"}
+// after, kube-proxy gives it another address.
+func (f filter) hooks(device string) []string {
+	in, arriving, leaving := "-i "+device, []string{"PREROUTING"}, []string{"POSTROUTING"}
 	if f.refuse {
 		arriving, leaving = []string{"INPUT", "FORWARD"}, []string{"OUTPUT", "FORWARD"}
 	}
@@ -76,7 +75,7 @@ func (f filter) hooks() []string {
 	}
 	if f.apart {
 		for _, hook := range leaving {
-			all = append(all, hook+" -o eth0")
+			all = append(all, hook+" -o "+device)
 		}
 	}
 	return all
@@ -137,7 +136,7 @@ func (f filter) hits(r routes) []hit {
 	case f.closed:
 		return []hit{{"", labelClosed}}
 	case f.apart:
-		return []hit{{"-i eth0", labelIn}, {"-o eth0", labelOut}}
+		return []hit{{"-i " + r.device, labelIn}, {"-o " + r.device, labelOut}}
 	}
 	var all []hit
 	for _, n := range f.from {
@@ -163,8 +162,10 @@ func (f filter) spared(r routes) []string {
 	return slices.DeleteFunc(all, func(address string) bool { return address == "" })
 }
 
-// routes is by which nodes a node reaches the networks of their pods.
+// routes is by which device a node reaches the others, and by which of them the networks of
+// their pods.
 type routes struct {
+	device  string // the one that has the node's address
 	gateway string // of the network: this machine
 	via     map[string][]string
 }
@@ -176,11 +177,42 @@ func (r routes) of(n *clusters.Node) []string {
 
 // routes asks the node.
 func (f filter) routes(ctx context.Context) (routes, error) {
+	device, err := deviceOf(ctx, f.node)
+	if err != nil {
+		return routes{}, err
+	}
 	out, err := f.node.Exec(ctx, "ip", "-4", "route", "show")
 	if err != nil {
 		return routes{}, fmt.Errorf("routes of %s: %w", f.node.Name, err)
 	}
-	return parseRoutes(string(out)), nil
+	r := parseRoutes(string(out))
+	r.device = device
+	return r, nil
+}
+
+// deviceOf is the network device that has the address by which others know the node: eth0 in
+// a container, and often another one on a machine of its own.
+func deviceOf(ctx context.Context, n *clusters.Node) (string, error) {
+	out, err := n.Exec(ctx, "ip", "-oneline", "address", "show", "to", n.Address)
+	if err != nil {
+		return "", fmt.Errorf("look for the network device of %s: %w", n.Name, err)
+	}
+	device := parseDevice(string(out))
+	if device == "" || device == "lo" {
+		return "", fmt.Errorf("%w: no network device of %s has its address %s, so that nobody knows where its packets pass",
+			clusters.ErrUnsupported, n.Name, n.Address)
+	}
+	return device, nil
+}
+
+// parseDevice reads "2: ens3    inet 10.0.0.1/24 brd 10.0.0.255 scope global ens3 ...".
+func parseDevice(text string) string {
+	words := strings.Fields(text)
+	if len(words) < 2 {
+		return ""
+	}
+	device, _, _ := strings.Cut(words[1], "@")
+	return device
 }
 
 // parseRoutes reads "default via 172.18.0.1 dev eth0" and "10.244.1.0/24 via 172.18.0.3 ...".
