@@ -220,12 +220,13 @@ func (i *Injection) abort(ctx context.Context) error {
 	return i.restore(ctx)
 }
 
-// restore undoes the fault whatever the sabotage and the caller's context.
+// restore undoes the fault whatever the sabotage and the caller's context. Its limit begins when
+// the step that is being taken is over.
 func (i *Injection) restore(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
 	i.step.Lock()
 	defer i.step.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
 	return i.undo(ctx)
 }
 

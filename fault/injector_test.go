@@ -391,6 +391,34 @@ func TestAnUndoEnds(t *testing.T) {
 	})
 }
 
+func TestTheLimitOfARestoreBeginsAfterTheStepBefore(t *testing.T) {
+	b := newBench(t)
+	i := b.must(t, Pause(b.cluster.EtcdMembers()[0]))
+	limits := make(chan time.Time, 1)
+	shell := func(ctx context.Context, node string, in io.Reader, argv ...string) ([]byte, error) {
+		if argv[0] == "sh" && argv[2] == resumeScript {
+			limit, _ := ctx.Deadline()
+			limits <- limit
+		}
+		return b.shell(ctx, node, in, argv...)
+	}
+	if err := b.cluster.Connect(shell); err != nil {
+		t.Fatal(err)
+	}
+	i.step.Lock() // as one who waits for its healing
+	restored := make(chan error, 1)
+	go func() { restored <- b.Restore(t.Context()) }()
+	time.Sleep(50 * time.Millisecond) // so long is the step
+	over := time.Now()
+	i.step.Unlock()
+	if err := errors.Join(<-restored, b.unwell()); err != nil {
+		t.Error(err)
+	}
+	if limit := <-limits; limit.Before(over.Add(undoTimeout)) {
+		t.Errorf("the undo had %s, want %s", limit.Sub(over), undoTimeout)
+	}
+}
+
 func TestTheNodeUndoesWhatWeDoNot(t *testing.T) {
 	for _, kind := range undone() {
 		t.Run(string(kind), func(t *testing.T) {
