@@ -27,6 +27,9 @@ func planDestroy(ctx context.Context, n *clusters.Node, _ string) (effect, error
 	if len(n.Power.Destroy) == 0 {
 		return effect{}, fmt.Errorf("node %s cannot be destroyed from this machine", n.Name)
 	}
+	if err := endable(ctx, n); err != nil {
+		return effect{}, err
+	}
 	machine := clusters.ThisMachine()
 	if _, err := statusOf(ctx, machine, n); err != nil {
 		return effect{}, fmt.Errorf("it is destroyed already, or the engine does not answer: %w", err)

@@ -131,14 +131,15 @@ func TestADiskIsTheSameWhereverItsNodeIs(t *testing.T) {
 }
 
 func TestANodeWithAStalledDiskIsNotSwitched(t *testing.T) {
-	for _, fault := range []func(...*clusters.Node) Fault{PowerOff, Freeze} {
+	for _, fault := range []func(...*clusters.Node) Fault{PowerOff, Freeze, Destroy} {
+		power := clusters.Power{Off: []string{"false"}, Freeze: []string{"false"}, Destroy: []string{"false"}, Status: []string{"echo", "running"}}
 		n := (&diskModel{answers: map[string]string{"status": "it is stalled\n"}}).node(plainDisk)
-		n.Power = clusters.Power{Off: []string{"false"}, Freeze: []string{"false"}, Status: []string{"echo", "running"}}
+		n.Power = power
 		if err := fault(n).Available(t.Context()); err == nil || !strings.Contains(err.Error(), "is stalled") {
 			t.Errorf("got %v, want a refusal", err)
 		}
 		n = (&diskModel{answers: map[string]string{"status": "it is filled\n"}}).node(plainDisk)
-		n.Power = clusters.Power{Off: []string{"false"}, Freeze: []string{"false"}, Status: []string{"echo", "running"}}
+		n.Power = power
 		if err := fault(n).Available(t.Context()); err != nil {
 			t.Errorf("a full disk: got %v", err)
 		}
