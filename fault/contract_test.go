@@ -235,6 +235,7 @@ func TestContract(t *testing.T) {
 	t.Run("Containers die with their runtime", func(t *testing.T) { contractContainersDieWithTheirRuntime(t, c) })
 	t.Run("Several instances at once", func(t *testing.T) { contractSeveralInstancesAtOnce(t, c) })
 	t.Run("The node undoes itself", func(t *testing.T) { contractTheNodeUndoesItself(t, c) })
+	t.Run("The node tries again", func(t *testing.T) { contractTheNodeTriesAgain(t, c) })
 	t.Run("The timer brings the manifest back", func(t *testing.T) { contractTheTimerBringsTheManifestBack(t, c) })
 	t.Run("Recover from another process", func(t *testing.T) { contractRecoverFromAnotherProcess(t, c) })
 	t.Run("Sabotage", func(t *testing.T) { contractSabotage(t, c) })
@@ -425,6 +426,32 @@ func contractTheNodeUndoesItself(t *testing.T, c *clusters.Cluster) {
 			healLive(t, c, i)
 		})
 	}
+}
+
+// contractTheNodeTriesAgain holds the node's lock until the first undo of its timer has given up.
+func contractTheNodeTriesAgain(t *testing.T, c *clusters.Cluster) {
+	if !clustertest.Full() {
+		t.Skip("it takes a minute")
+	}
+	target := c.Instances(clusters.Scheduler)[0]
+	steady(t, c, target)
+	const ttl, locked = 8 * time.Second, 35 * time.Second
+	i := landLive(t, liveInjector(t, c), Pause(target).WithTTL(ttl))
+	hang := []string{"systemd-run", "--quiet", "--collect", "--unit=hanging-command", "flock", "/var/lib", "sleep", fmt.Sprint(locked.Seconds())}
+	if _, err := target.Node.Exec(t.Context(), hang...); err != nil {
+		t.Fatal(err)
+	}
+	free := time.Now().Add(locked)
+	eventually(t, "a clean node", locked+30*time.Second, target, clean)
+	if time.Now().Before(free) {
+		t.Error("undone while another command held the node's lock")
+	}
+	t.Logf("the node had undone it %s after its deadline", time.Since(i.Deadline()))
+	eventually(t, "an answer", healing(c), target, answers)
+	if err := i.Undo(t.Context()); err != nil {
+		t.Errorf("undo after the node's own: %v", err)
+	}
+	healLive(t, c, i)
 }
 
 func contractTheTimerBringsTheManifestBack(t *testing.T, c *clusters.Cluster) {

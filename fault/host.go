@@ -47,7 +47,8 @@ const (
 //
 // The commands run on this machine, because the node cannot run any. So does the
 // dead man's switch: a detached process that outlives us, but not a reboot of
-// this machine, after which the nodes are off anyway.
+// this machine, after which the nodes are off anyway. It tries for five minutes, as the
+// engine may be restarting.
 //
 // Proof: the engine says that the node does not run. Undo: the node is switched on
 // with its old address. Healed: its kubelet, or what it is for, runs and stays.
@@ -185,7 +186,7 @@ const armMachine = `set -e
 file=/tmp/faultline-undo-$1.pid
 ttl=$2
 shift 2
-setsid sh -c 'sleep "$1"; shift; exec "$@"' faultline-undo "$ttl" "$@" < /dev/null > /dev/null 2>&1 &
+setsid sh -c 'sleep "$1"; shift; for try in $(seq 20); do "$@" && exit; sleep 15; done' faultline-undo "$ttl" "$@" < /dev/null > /dev/null 2>&1 &
 echo $! > "$file"
 `
 
@@ -206,8 +207,8 @@ armed
 { flock 8; armed; "$@"; } 8< "$file"
 `
 
-// switchBackScript takes the leave to act away, undoes, and then ends the timer, unless it is
-// the timer: $1 is the fault's ID, the rest undoes.
+// switchBackScript takes the leave to act away, undoes, and then ends the timer, unless that has
+// started it: $1 is the fault's ID, the rest undoes.
 const switchBackScript = `set -e
 file=/tmp/faultline-undo-$1.pid undoing=/tmp/faultline-undo-$1.undoing
 shift
@@ -216,6 +217,6 @@ if [ -f "$file" ]; then { flock 8; mv "$file" "$undoing"; } 8< "$file" || [ -f "
 [ -f "$undoing" ] || exit 0
 pid=$(cat "$undoing")
 rm -f "$undoing"
-[ "$pid" = "$$" ] && exit 0
+[ "$pid" != "$PPID" ] || exit 0
 if tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -q faultline-undo; then kill -- "-$pid" || true; fi
 `

@@ -31,6 +31,7 @@ type sandbox struct {
 }
 
 const standInRun = `#!/bin/sh
+printf '%s\n' "$@" >"$UNITS.options"
 while [ "$1" != -- ]; do
   case "$1" in --unit=*) unit=${1#--unit=} ;; --on-active=*) timer=yes ;; esac
   shift
@@ -261,6 +262,45 @@ func TestScriptsPauseAndResume(t *testing.T) {
 		}
 		if p, err := victim.Process(t.Context()); err != nil || p.State == "T" {
 			t.Errorf("process %+v, %v; want it to run", p, err)
+		}
+		if left := s.leftovers(); len(left) > 0 {
+			t.Errorf("left over: %v", left)
+		}
+	}
+}
+
+// TestAnUndoEndsTheTriesOfATimer undoes a fault whose timer has fired in vain, and wants its
+// service, which systemd would start again, to end; but not when it is the service that undoes.
+func TestAnUndoEndsTheTriesOfATimer(t *testing.T) {
+	s := newSandbox(t)
+	s.start()
+	in, victim := s.victim()
+	for name, undo := range map[string]func(*Injection) error{
+		"ours":        func(i *Injection) error { return i.Undo(t.Context()) },
+		"the timer's": func(*Injection) error { s.fire(); return nil },
+	} {
+		i, err := in.Inject(t.Context(), meant(Pause(victim)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if options := s.read("units.options"); !strings.Contains(options, "\n--property=Restart=on-failure\n") {
+			t.Errorf("a failed undo is not tried again: systemd-run %s", options)
+		}
+		service := exec.Command("sleep", "60")
+		if err := service.Start(); err != nil {
+			t.Fatal(err)
+		}
+		unit := "units/faultline-undo-" + i.ID + "-0.service"
+		s.write(unit, fmt.Sprint(service.Process.Pid))
+		if err := undo(i); err != nil {
+			t.Error(err)
+		}
+		if runs := s.read(unit) != ""; runs != (name == "the timer's") {
+			t.Errorf("after %s the timer's service is there: %t", name, runs)
+		}
+		_, _, _ = os.Remove(s.path(unit)), service.Process.Kill(), service.Wait()
+		if err := i.Undo(t.Context()); err != nil {
+			t.Error(err)
 		}
 		if left := s.leftovers(); len(left) > 0 {
 			t.Errorf("left over: %v", left)

@@ -72,6 +72,37 @@ func TestTheUndoWaitsForAnActionUnderWay(t *testing.T) {
 	}
 }
 
+// TestTheTimerOfThisMachineTriesAgain lets the undo fail when the time is over.
+func TestTheTimerOfThisMachineTriesAgain(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.on = "echo >> " + m.file + ".tries; [ -e " + m.file + ".mended ] && echo on > " + m.file
+	e := m.effect()
+	arming := e.armCommands(10 * time.Millisecond)[0]
+	arming[2] = strings.Replace(arming[2], "sleep 15", "sleep 0.05", 1)
+	m.run(t, arming, "")
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("still not %s", what)
+			}
+		}
+	}
+	until("tried twice", func() bool {
+		tries, _ := os.ReadFile(m.file + ".tries")
+		return len(tries) >= 2
+	})
+	if err := os.WriteFile(m.file+".mended", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until("on", func() bool { return m.state() == "on" })
+	until("gone", func() bool {
+		left, _ := filepath.Glob("/tmp/faultline-undo-" + m.id + "*")
+		return len(left) == 0
+	})
+}
+
 // TestAnUndoThatFailsLeavesTheTimer wants the timer, the second chance of an undo, to end with
 // the one that succeeds.
 func TestAnUndoThatFailsLeavesTheTimer(t *testing.T) {
