@@ -1,6 +1,7 @@
 // Package fault breaks one thing, proves that it broke, and undoes it, even
 // from another process. What it does to a node is data: commands that need the
-// node's kernel and systemd but neither the API server nor this process.
+// node's kernel and systemd but neither this process nor the API server, unless they act
+// on what that server holds.
 package fault
 
 import (

@@ -102,19 +102,21 @@ printf '{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"%s"}}'
 `
 
 // remakeNamespaceScript undoes deleteNamespaceScript. A namespace that is being deleted
-// has to be gone first. What is there already stays as it is.
+// has to be gone first. What is there already stays as it is. Where another undo of the fault has
+// ended meanwhile, nothing is left to do.
 const remakeNamespaceScript = enter + kubectl + `gone_or_alive() {
   phase=$(api get namespace "$1" --ignore-not-found --output=jsonpath='{.status.phase}') && [ "$phase" != Terminating ]
 }
 remake() {
-  api create --filename="$d/objects.json" > /dev/null 2> "$d/errors" && return
-  ! grep -v '(AlreadyExists)' "$d/errors" >&2
+  [ -e "$d/objects.json" ] || return 0
+  api create --filename="$d/objects.json" > /dev/null 2> "$cache/errors" && return
+  ! grep -v '(AlreadyExists)' "$cache/errors" >&2
 }
 if [ -e "$d/objects.json" ]; then
-  again gone_or_alive "$2" || again gone_or_alive "$2" || { echo "namespace $2 is still being deleted: try again" >&2; exit 1; }
+  ` + unlock + `  again gone_or_alive "$2" || again gone_or_alive "$2" || { echo "namespace $2 is still being deleted: try again" >&2; exit 1; }
   again remake
-fi
-rm -f "$d/namespace" "$d/resources" "$d/found" "$d/copy" "$d/errors" "$d/objects.json"
+  ` + relock + `fi
+rm -f "$d/namespace" "$d/resources" "$d/found" "$d/copy" "$d/objects.json"
 ` + leave
 
 // replicas counts the ready replicas of each workload of a namespace.

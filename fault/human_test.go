@@ -153,6 +153,58 @@ func TestScriptsStealALease(t *testing.T) {
 	}
 }
 
+// standInSlowAPI says whether the node's lock is free while it is asked, and fails as long as
+// there is the file api-down.
+const standInSlowAPI = `#!/bin/sh
+if flock --nonblock "$UNITS/.." true 9<&-; then echo free; else echo held; fi >> "$UNITS/../lock"
+[ ! -e "$UNITS/../api-down" ] || exit 1
+case "$*" in *" get lease "*) printf stranger ;; esac
+`
+
+// TestUndosThatAskTheAPILetOthersPass wants an undo not to hold the node's lock while the API
+// does not answer, and no late action to come between; an action holds it.
+func TestUndosThatAskTheAPILetOthersPass(t *testing.T) {
+	for name, c := range map[string]struct{ act, undo []string }{
+		"a lease":     {command(stealScript, "x-0", "a-lease", "stranger", "60"), command(releaseLeaseScript, "x-0", "a-lease", "stranger")},
+		"a webhook":   {command(registerScript, "x-0"), command(unregisterScript, "x-0", "a-webhook")},
+		"a namespace": {nil, command(remakeNamespaceScript, "x-0", "a-namespace")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			s.write("bin/kubectl", standInSlowAPI)
+			s.write("bin/sleep", "#!/bin/sh\n")
+			run := func(argv []string) error {
+				_, err := s.shell(t.Context(), "", strings.NewReader("{}"), argv...)
+				return err
+			}
+			s.arm("x-0")
+			if c.act != nil {
+				if err := run(c.act); err != nil || strings.Contains(s.read("lock"), "free") {
+					t.Errorf("the action: %v; its lock was %q", err, s.read("lock"))
+				}
+			} else {
+				s.write("state/x-0/objects.json", "{}")
+			}
+			s.write("lock", "")
+			s.write("api-down", "")
+			if err := run(c.undo); err == nil || !strings.HasPrefix(s.read("lock"), "free\n") || strings.Contains(s.read("lock"), "held") {
+				t.Errorf("an undo without the API: %v; its lock was %q", err, s.read("lock"))
+			}
+			if c.act != nil {
+				if err := run(c.act); err == nil || !strings.Contains(err.Error(), "is not armed") {
+					t.Errorf("an action in the middle of the undo: %v", err)
+				}
+			}
+			if err := os.Remove(s.path("api-down")); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(run(c.undo), run(c.undo)); err != nil || len(s.leftovers()) > 0 {
+				t.Errorf("%v; left over %v", err, s.leftovers())
+			}
+		})
+	}
+}
+
 func TestWhatIsSavedOfANamespace(t *testing.T) {
 	needJQ(t)
 	s := newSandbox(t)

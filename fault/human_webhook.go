@@ -144,8 +144,8 @@ rm "$d/webhook"
 `
 
 // unregisterScript undoes registerScript: it deletes the webhook $2.
-const unregisterScript = enter + kubectl + `again api delete validatingwebhookconfiguration "$2" --ignore-not-found
-rm -f "$d/webhook"
+const unregisterScript = enter + kubectl + unlock + `again api delete validatingwebhookconfiguration "$2" --ignore-not-found
+` + relock + `rm -f "$d/webhook"
 ` + leave
 
 // sample is an object to try changes on.

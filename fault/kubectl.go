@@ -10,6 +10,7 @@ import "faultline/clusters"
 // may be about to restart.
 const kubectl = `cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT
+trap 'exit 143' TERM
 api() {
   kubectl --kubeconfig=/etc/kubernetes/admin.conf --server=https://127.0.0.1:6443 --tls-server-name=` + clusters.ServerName + ` \
     --cache-dir="$cache" --request-timeout=5s "$@"
@@ -21,6 +22,19 @@ again() {
   done
   return 1
 }
+`
+
+// unlock lets go of the node's lock while an undo asks the API, which may take two minutes and
+// more: until then every other undo on the node would fail. The leave to act is withdrawn
+// first, so that no late action comes between. Our undo and that of the node's timer may
+// come together there, which has to do no harm. An action keeps the lock, because its undo
+// has to wait for it.
+const unlock = `[ ! -d "$d" ] || : >"$d/undoing"
+exec 9<&-
+`
+
+// relock takes the lock again, for what ends such an undo.
+const relock = lock + `rm -f "$d/undoing"
 `
 
 // Kubectl is a command for a node that has an API server: kubectl that asks that server alone, and

@@ -144,7 +144,7 @@ again api --namespace=kube-system patch lease "$2" --type=merge --patch='{"spec"
 
 // releaseLeaseScript undoes stealScript. Between the two requests the lease may change
 // hands: then the second does nothing.
-const releaseLeaseScript = enter + kubectl + `release() {
+const releaseLeaseScript = enter + kubectl + unlock + `release() {
   holder=$(api --namespace=kube-system get lease "$1" --ignore-not-found --output=jsonpath='{.spec.holderIdentity}') || return
   [ "$holder" = "$2" ] || return 0
   api --namespace=kube-system patch lease "$1" --type=json --patch='[
@@ -153,7 +153,7 @@ const releaseLeaseScript = enter + kubectl + `release() {
     {"op":"replace","path":"/spec/leaseDurationSeconds","value":1}]'
 }
 again release "$2" "$3"
-` + leave
+` + relock + leave
 
 // deleteLeaseScript deletes the lease $1 if it is the one with the UID $2.
 const deleteLeaseScript = "set -e\n" + kubectl + `printf '{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"%s"}}' "$2" |
