@@ -22,7 +22,7 @@ const (
 
 var diskEntries = []Entry{
 	{KindFailDevice, "disk", "a device of an etcd's disk", "a disk of its own", "the device is given back, a mirror rebuilt", "reads and writes fail with EIO"},
-	{KindFillDisk, "disk", "an etcd's disk", "a disk of its own", "the space is given back", "the filesystem says what is free"},
+	{KindFillDisk, "disk", "an etcd's disk", "a disk of its own", "the space is given back", "the filesystem says what is free, and what the filling takes"},
 	{KindFillInodes, "disk", "an etcd's disk", "a disk of its own that is no mirror", "the inodes are given back", "no inode is free, and a new file is refused"},
 	{KindThrottleDisk, "disk", "an etcd's disk", "a disk of its own, the kernel's I/O controller", "the limits are taken away", "the limit is set, and a synced write takes its time"},
 	{KindStallDisk, "disk", "an etcd's disk", "a disk of its own", "the filesystem is thawed", "a write waits in the kernel"},
@@ -70,12 +70,17 @@ func FailDevice(n *clusters.Node, device int) Fault {
 // node's etcd. etcd goes on as long as it can use what it has allocated, and ends when
 // it needs more (ENOSPC).
 //
-// Proof: the filesystem says that no more is free. Undo: the space is given back. Healed:
-// etcd runs and stays, and the disk is whole.
+// Proof: the filesystem says that no more is free, and the filling takes space. Undo: the
+// space is given back. Healed: etcd runs and stays, and the disk is whole.
 func FillDisk(n *clusters.Node, leave int64) Fault {
-	return onDisk(KindFillDisk, n, "", func(_ context.Context, id string) (effect, error) {
-		if leave < 0 || leave >= n.Disk.Bytes {
-			return effect{}, fmt.Errorf("%d bytes cannot be left of the %d of disk %s", leave, n.Disk.Bytes, n.Disk.Name)
+	return onDisk(KindFillDisk, n, "", func(ctx context.Context, id string) (effect, error) {
+		free, err := freeSpace(ctx, n)
+		if err != nil {
+			return effect{}, err
+		}
+		if leave < 0 || leave+fillSlack >= free {
+			return effect{}, fmt.Errorf("%d bytes cannot be left of disk %s, of which %d are free: want at least 0, and %d less than are free",
+				leave, n.Disk.Name, free, fillSlack)
 		}
 		return effect{
 			inject:  command(fillScript, id, strconv.FormatInt(leave, 10)),
@@ -247,20 +252,51 @@ func proveFailed(ctx context.Context, n *clusters.Node, device int) (string, err
 	return proof, nil
 }
 
-func proveFilled(ctx context.Context, n *clusters.Node, leave int64) (string, error) {
+// freeSpace is how many bytes of the node's disk are free.
+func freeSpace(ctx context.Context, n *clusters.Node) (int64, error) {
 	out, err := n.Exec(ctx, "df", "--block-size=1", "--output=avail", clusters.EtcdData)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	f := strings.Fields(string(out)) // a heading and the number
 	if len(f) != 2 {
-		return "", fmt.Errorf("free space of disk %s: unexpected answer %q", n.Disk.Name, out)
+		return 0, fmt.Errorf("free space of disk %s: unexpected answer %q", n.Disk.Name, out)
 	}
-	free, err := strconv.ParseInt(f[1], 10, 64)
-	if err == nil && free > leave+fillSlack {
-		err = fmt.Errorf("%d bytes of disk %s are free, want %d", free, n.Disk.Name, leave)
+	return strconv.ParseInt(f[1], 10, 64)
+}
+
+// fillingScript prints how many bytes the files take that fill the filesystem on $1.
+const fillingScript = `find "$1" -maxdepth 1 -name '.fill-*' -printf '%b\n' | awk '{ n += $1 } END { printf "%.0f\n", n * 512 }'
+`
+
+// proveFilled wants the filling to be there, too: the disk may have been as full before.
+func proveFilled(ctx context.Context, n *clusters.Node, leave int64) (string, error) {
+	free, err := freeSpace(ctx, n)
+	if err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("%d bytes of disk %s are free", free, n.Disk.Name), err
+	out, err := n.Exec(ctx, command(fillingScript, topOf(n))...)
+	if err != nil {
+		return "", err
+	}
+	filling, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("filling of disk %s: unexpected answer %q", n.Disk.Name, out)
+	case free > leave+fillSlack:
+		return "", fmt.Errorf("%d bytes of disk %s are free, want %d", free, n.Disk.Name, leave)
+	case filling == 0:
+		return "", fmt.Errorf("nothing fills disk %s, although only %d bytes are free", n.Disk.Name, free)
+	}
+	return fmt.Sprintf("%d bytes of disk %s are free, and the filling takes %d", free, n.Disk.Name, filling), nil
+}
+
+// topOf is where the filesystem is mounted that holds the data.
+func topOf(n *clusters.Node) string {
+	if n.Disk.Mirrored {
+		return clusters.DevicesDir + "/" + n.Disk.Name
+	}
+	return clusters.DevicesDir + "/" + n.Disk.Name + "-0"
 }
 
 // newFileScript prints how many inodes are free on $1, and what making a file comes to.

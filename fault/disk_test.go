@@ -23,6 +23,7 @@ func (m *diskModel) shell(_ context.Context, _ string, _ io.Reader, argv ...stri
 	if argv[0] == "sh" {
 		question = map[string]string{
 			deviceScript: "device", newFileScript: "new-file", waitingScript: "waiting", readWriteScript: "read-write", lookForTrigger: "trigger",
+			fillingScript: "filling",
 		}[argv[2]]
 	}
 	m.run = append(m.run, question)
@@ -62,6 +63,9 @@ func TestDiskFaultsRefuseWhatMakesNoSense(t *testing.T) {
 		{"a full disk", plainDisk, "it is filled\n", "0", func(n *clusters.Node) Fault { return FillDisk(n, 0) }, "broken already (it is filled)"},
 		{"negative space", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, -1) }, "-1 bytes cannot be left"},
 		{"more space than there is", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, 1<<30) }, "cannot be left"},
+		{"more space than is free", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, 101<<20) }, "of which 104857600 are free"},
+		{"about what is free", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, 98<<20) }, "cannot be left"},
+		{"less than is free", plainDisk, "", "0", func(n *clusters.Node) Fault { return FillDisk(n, 97<<20) }, ""},
 		{"no speed", plainDisk, "", "0", func(n *clusters.Node) Fault { return ThrottleDisk(n, 0) }, "out of range"},
 		{"any speed", plainDisk, "", "0", func(n *clusters.Node) Fault { return ThrottleDisk(n, 1<<40) }, "out of range"},
 		{"no disk to stall", nil, "", "0", StallDisk, "node n1 has no disk"},
@@ -77,12 +81,16 @@ func TestDiskFaultsRefuseWhatMakesNoSense(t *testing.T) {
 		{"speed", mirrorDisk, "", "0\n0\n", func(n *clusters.Node) Fault { return ThrottleDisk(n, 1<<20) }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &diskModel{answers: map[string]string{"status": test.status, "limits": test.limit, "trigger": "/sys/fs/ext4/loop0/trigger_fs_error\n"}}
+			m := &diskModel{answers: map[string]string{
+				"status": test.status, "limits": test.limit, "trigger": "/sys/fs/ext4/loop0/trigger_fs_error\n", "df": " Avail\n104857600\n",
+			}}
 			err := test.fault(m.node(test.disk)).Available(t.Context())
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
-			if slices.ContainsFunc(m.run, func(q string) bool { return q != "status" && q != "limits" && q != "trigger" }) {
+			if slices.ContainsFunc(m.run, func(q string) bool {
+				return !slices.Contains([]string{"status", "limits", "trigger", "df"}, strings.Fields(q)[0])
+			}) {
 				t.Errorf("a look changed something: %v", m.run)
 			}
 		})
@@ -164,9 +172,11 @@ func TestDiskFaultsProveTheirEffect(t *testing.T) {
 		{"not there", plainDisk, fail, map[string]string{"device": "No such file or directory\n" + ioError + "\n"}, "No such file"},
 		{"dead mirror", mirrorDisk, fail, map[string]string{"device": strings.Repeat(ioError+"\n", 3)}, "a write on its mirror: Input/output error"},
 		{"no answer", mirrorDisk, fail, map[string]string{"device": ioError + "\n"}, "unexpected answer"},
-		{"full", plainDisk, fill, map[string]string{"df": " Avail\n1048576\n"}, ""},
-		{"not full", plainDisk, fill, map[string]string{"df": " Avail\n104857600\n"}, "104857600 bytes of disk ssd are free"},
-		{"unknown space", plainDisk, fill, map[string]string{"df": ""}, "unexpected answer"},
+		{"full", plainDisk, fill, map[string]string{"df": " Avail\n1048576\n", "filling": "103809024\n"}, ""},
+		{"not full", plainDisk, fill, map[string]string{"df": " Avail\n104857600\n", "filling": "4096\n"}, "104857600 bytes of disk ssd are free"},
+		{"full by itself", mirrorDisk, fill, map[string]string{"df": " Avail\n1048576\n", "filling": "0\n"}, "nothing fills disk mirror"},
+		{"unknown space", plainDisk, fill, map[string]string{"df": "", "filling": "4096\n"}, "unexpected answer"},
+		{"an unknown filling", plainDisk, fill, map[string]string{"df": " Avail\n1048576\n", "filling": ""}, "unexpected answer"},
 		{"no inode", plainDisk, FillInodes, map[string]string{"new-file": "0\nNo space left on device\n"}, ""},
 		{"an inode", plainDisk, FillInodes, map[string]string{"new-file": "1\nworks\n"}, `"1" free inodes and a new file: works`},
 		{"no inode and no answer", plainDisk, FillInodes, map[string]string{"new-file": "0\n"}, "want none"},
@@ -183,7 +193,7 @@ func TestDiskFaultsProveTheirEffect(t *testing.T) {
 		{"no time", mirrorDisk, throttle, map[string]string{"limits": "1048576\n", "time_write": ""}, "time a write"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := &diskModel{answers: map[string]string{"status": "", "limits": "", "trigger": "x"}}
+			m := &diskModel{answers: map[string]string{"status": "", "limits": "", "trigger": "x", "df": " Avail\n104857600\n"}}
 			effects, err := test.fault(m.node(test.disk)).plan(t.Context(), "x")
 			if err != nil {
 				t.Fatal(err)
