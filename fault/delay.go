@@ -121,11 +121,11 @@ func delayProgram(ctx context.Context) ([]byte, error) {
 	if compiled.program != nil {
 		return compiled.program, nil
 	}
-	dir, err := os.MkdirTemp("", "faultline-delay-")
+	dir, remove, err := workspace.Temporary(ctx, "delay")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	path := filepath.Join(dir, "delay")
 	if err := workspace.Build(ctx, "fault/delay", path); err != nil {
 		return nil, fmt.Errorf("compile the program that holds packets: %w", err)

@@ -30,9 +30,11 @@ func TestPrivilegedContainerStarts(t *testing.T) {
 	if err := e.StartPrivileged(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	out, err := e.Run(t.Context(), "ps", "-aq", "--filter", "label=faultline.build=probe")
-	if err != nil || len(out) > 0 {
-		t.Errorf("left behind: %s, %v", out, err)
+	for _, list := range [][]string{{"ps", "-aq"}, {"images", "-q"}} {
+		out, err := e.Run(t.Context(), append(list, "--filter", "label="+probeLabel)...)
+		if err != nil || len(out) > 0 {
+			t.Errorf("left behind: %s, %v", out, err)
+		}
 	}
 }
 

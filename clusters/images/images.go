@@ -30,6 +30,9 @@ const (
 // "image") that this package makes; cleaning up goes by it.
 const BuildLabel = offline.BuildLabel
 
+// buildLock is held while images are made.
+const buildLock = "images"
+
 // Set is everything that a cluster needs, by the names that the engine knows.
 type Set struct {
 	Node, LoadBalancer, Workload string
@@ -47,7 +50,7 @@ func Ensure(ctx context.Context, e *engine.Engine, p *progress.Printer) (Set, er
 	if set, ok, err := Ready(ctx, e); err != nil || ok {
 		return set, err
 	}
-	release, err := workspace.Lock(ctx, "images")
+	release, err := workspace.Lock(ctx, buildLock)
 	if err != nil {
 		return Set{}, err
 	}

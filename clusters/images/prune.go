@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -10,8 +11,36 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 
 	"faultline/clusters/engine"
+	"faultline/clusters/engine/workspace"
 	"faultline/clusters/images/internal/offline"
 )
+
+// Clean removes what builds left that were killed, and what Prune does, whose answer it returns.
+// What another process builds meanwhile is left alone.
+func Clean(ctx context.Context, e *engine.Engine, say func(format string, args ...any)) (outdated []string, err error) {
+	if err := errors.Join(sweep(ctx, e, say), e.SweepProbes(ctx), workspace.Sweep(ctx)); err != nil {
+		return nil, err
+	}
+	return Prune(ctx, e)
+}
+
+// sweep removes the containers and folders of killed builds, unless there is one that lives.
+func sweep(ctx context.Context, e *engine.Engine, say func(format string, args ...any)) error {
+	release, free, err := workspace.TryLock(buildLock)
+	if err != nil {
+		return err
+	}
+	if !free {
+		say("another process is making images: what it works with is left alone")
+		return nil
+	}
+	defer release()
+	b, err := offline.New(e, nil)
+	if err != nil {
+		return err
+	}
+	return b.Sweep(ctx)
+}
 
 // Prune removes images that earlier recipes left behind, and returns their
 // names. What this checkout uses, and what a container uses, stays.

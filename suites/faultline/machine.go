@@ -104,7 +104,7 @@ func cleanEngine(ctx context.Context, e *engine.Engine, say func(string, ...any)
 	if err := kind.Clean(ctx, e, say); err != nil {
 		return err
 	}
-	removed, err := images.Prune(ctx, e)
+	removed, err := images.Clean(ctx, e, say)
 	for _, image := range removed {
 		say("removed the outdated image %s", image)
 	}

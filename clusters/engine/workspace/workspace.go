@@ -77,31 +77,39 @@ func Build(ctx context.Context, pkg, out string) error {
 // Lock takes the named lock, waiting for another process that holds it until
 // ctx ends. The operating system releases it when this process dies.
 func Lock(ctx context.Context, name string) (release func(), err error) {
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		release, free, err := TryLock(name)
+		if err != nil || free {
+			return release, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("another process holds the lock %s in the cache folder: %w", name, ctx.Err())
+		case <-poll.C:
+		}
+	}
+}
+
+// TryLock takes the named lock if no other process holds it.
+func TryLock(name string) (release func(), free bool, err error) {
 	dir, err := Cache()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	path := filepath.Join(dir, name+".lock")
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("open the lock file: %w", err)
+		return nil, false, fmt.Errorf("open the lock file: %w", err)
 	}
-	poll := time.NewTicker(100 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { file.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			file.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			file.Close()
-			return nil, fmt.Errorf("another process holds %s: %w", path, ctx.Err())
-		case <-poll.C:
-		}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return func() { file.Close() }, true, nil
 	}
+	file.Close()
+	if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+		return nil, false, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return nil, false, nil
 }
