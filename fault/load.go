@@ -164,16 +164,17 @@ func onAPIServer(kind Kind, n *clusters.Node, what string, l load) Fault {
 		if err != nil {
 			return effect{}, err
 		}
+		namespace := "faultline-" + id
 		args := append([]string{id, p.layer, l.args[0], "-server", "https://" + n.APIServer().Address}, l.args[1:]...)
 		if l.image {
 			args = append(args, "-image", p.image)
 		}
 		return effect{
 			inject:    command(loadScript, args...),
-			undo:      command(unloadScript, id),
+			undo:      command(unloadScript, id, coded(command(forgetScript, namespace))),
 			prove:     func(ctx context.Context) (string, error) { return l.proveOn(ctx, n, id) },
 			landing:   l.landing,
-			recovered: ended(n, id),
+			recovered: ended(n, id, func(ctx context.Context) error { return namespaceGone(ctx, n, namespace) }),
 		}, nil
 	})
 }
@@ -209,18 +210,16 @@ func programOn(ctx context.Context, n *clusters.Node) (program, error) {
 	return program{f[0], f[1]}, nil
 }
 
-const kubectlCommand = "kubectl --kubeconfig=/etc/kubernetes/admin.conf --request-timeout=6s "
-
 // loadScript begins the fault $1 with the program from the layer $2, what it does, $3, and
 // the rest of its arguments. What it needs is in the fault's directory, which nobody else
 // can read. The namespace is the last but one thing that appears, the load the last.
-const loadScript = enter + armed + `umask 077
+const loadScript = enter + armed + kubectl + `umask 077
 chmod 700 "$d"
 ctr --namespace k8s.io content get "$2" >"$d/layer"
 tar -x -f "$d/layer" -C "$d" workload
 rm "$d/layer"
 cp /etc/kubernetes/pki/ca.crt "$d/ca.crt"
-` + kubectlCommand + `apply --server-side --filename=- >/dev/null <<END
+api apply --server-side --filename=- >/dev/null <<END
 apiVersion: v1
 kind: Namespace
 metadata: {name: faultline-$1}
@@ -250,7 +249,7 @@ kind: ResourceQuota
 metadata: {name: client, namespace: faultline-$1}
 spec: {hard: {pods: "60"}}
 END
-` + kubectlCommand + `create token client --namespace="faultline-$1" --duration=24h >"$d/token"
+api create token client --namespace="faultline-$1" --duration=24h >"$d/token"
 id=$1
 what=$3
 shift 3
@@ -258,13 +257,26 @@ systemd-run --quiet --collect --unit="faultline-hold-$id" --property=KillSignal=
   --property=MemoryMax=512M -- "$d/workload" load "$what" -dir "$d" -namespace "faultline-$id" "$@"
 `
 
+// forgetScript deletes the namespace $1 as soon as the API can.
+const forgetScript = kubectl + `until api delete namespace "$1" --ignore-not-found --timeout=60s; do sleep 1; done
+`
+
+// namespaceGone asks the node's API server.
+func namespaceGone(ctx context.Context, n *clusters.Node, name string) error {
+	out, err := n.Exec(ctx, Kubectl("get", "namespace", name, "--ignore-not-found", "--output=name")...)
+	if err == nil && len(out) > 0 {
+		err = fmt.Errorf("the API still has the namespace %s", name)
+	}
+	return err
+}
+
 // unloadScript undoes loadScript. It does not wait for the API: a unit goes on to ask it to
-// delete the namespace of the fault $1, if there was a load.
+// delete the namespace of the fault $1, if there was a load. $2 is what the unit does, coded.
 const unloadScript = enter + booted + `systemctl stop "faultline-hold-$1.service" 2>/dev/null || [ $? -eq 5 ]
 if [ -e "$d/ca.crt" ]; then
   systemctl is-active --quiet "faultline-hold-$1-namespace.service" ||
     systemd-run --quiet --collect --unit="faultline-hold-$1-namespace" --property=RuntimeMaxSec=600 -- \
-      sh -c 'until ` + kubectlCommand + `delete namespace "$1" --ignore-not-found --timeout=60s; do sleep 1; done' faultline "faultline-$1"
+      sh -c "echo $2 | base64 -d | sh"
 fi
 rm -f "$d/layer" "$d/workload" "$d/ca.crt" "$d/token" "$d/status" "$d/status.part"
 ` + leave

@@ -82,6 +82,25 @@ func TestLoadsAreJudgedByTheirLastSecond(t *testing.T) {
 	}
 }
 
+// TestALoadIsHealedWhenTheAPIHasForgottenIt does not believe the end of the unit that asks it to,
+// which gives up after a while.
+func TestALoadIsHealedWhenTheAPIHasForgottenIt(t *testing.T) {
+	ask := Kubectl()[2]
+	m := &scripted{answers: map[string]string{ask: "namespace/faultline-x\n"}}
+	n := m.node("", clusters.APIServer)
+	if err := namespaceGone(t.Context(), n, "faultline-x"); err == nil || !strings.Contains(err.Error(), "still has the namespace faultline-x") {
+		t.Errorf("it is there: %v", err)
+	}
+	m.answers[ask] = ""
+	if err := namespaceGone(t.Context(), n, "faultline-x"); err != nil {
+		t.Errorf("it is gone: %v", err)
+	}
+	delete(m.answers, ask)
+	if err := namespaceGone(t.Context(), n, "faultline-x"); err == nil {
+		t.Error("without an answer it is taken for gone")
+	}
+}
+
 // The stand-ins of a node with an API. Its objects are files; the file api-down takes it
 // away. The layer of the image holds a program that tells what it was asked and goes on.
 const (
@@ -130,6 +149,7 @@ func TestScriptsLoad(t *testing.T) {
 		_, err := n.Exec(t.Context(), command(script, append([]string{"flood-0"}, args...)...)...)
 		return err
 	}
+	forget := coded(command(forgetScript, "faultline-flood-0"))
 	begin := func() error {
 		return run(loadScript, "sha256:123", "requests", "-server", "https://10.0.0.1:6443", "-rate", "100")
 	}
@@ -156,7 +176,7 @@ func TestScriptsLoad(t *testing.T) {
 		if apiReturns {
 			s.write("api-down", "")
 		}
-		if err := errors.Join(run(unloadScript), run(unloadScript)); err != nil {
+		if err := errors.Join(run(unloadScript, forget), run(unloadScript, forget)); err != nil {
 			t.Fatal(err)
 		}
 		if proof(t.Context()) == nil {
@@ -186,7 +206,7 @@ func TestScriptsUndoAHalfDoneLoad(t *testing.T) {
 	for _, name := range []string{"layer", "workload", "ca.crt", "status.part"} {
 		s.write("state/flood-0/"+name, "")
 	}
-	if _, err := victim.Node.Exec(t.Context(), command(unloadScript, "flood-0")...); err != nil {
+	if _, err := victim.Node.Exec(t.Context(), command(unloadScript, "flood-0", coded(command(forgetScript, "faultline-flood-0")))...); err != nil {
 		t.Fatal(err)
 	}
 	awaitCondition(t, "the deletion of its namespace", func(context.Context) error {

@@ -101,11 +101,19 @@ func unitGone(ctx context.Context, n *clusters.Node, id string) error {
 	return err
 }
 
-// ended waits until the unit that holds a fault is gone and the node's vital instance runs
-// and stays.
-func ended(n *clusters.Node, id string) func(context.Context) (time.Time, error) {
+// ended waits until the unit that holds a fault, and what else has to be gone, is gone and the
+// node's vital instance runs and stays.
+func ended(n *clusters.Node, id string, others ...func(context.Context) error) func(context.Context) (time.Time, error) {
 	return func(ctx context.Context) (time.Time, error) {
-		err := clusters.Await(ctx, healingPoll, "the end of "+holdUnit(id), func(ctx context.Context) error { return unitGone(ctx, n, id) })
+		err := clusters.Await(ctx, healingPoll, "the end of "+holdUnit(id), func(ctx context.Context) error {
+			err := unitGone(ctx, n, id)
+			for _, gone := range others {
+				if err == nil {
+					err = gone(ctx)
+				}
+			}
+			return err
+		})
 		if err != nil {
 			return time.Time{}, err
 		}
