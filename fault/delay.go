@@ -93,16 +93,15 @@ func (f filter) holding(ctx context.Context, e effect, id, rules string) (effect
 	if err != nil {
 		return effect{}, err
 	}
-	chain := f.chain(id)
 	e.input = program
-	e.inject = command(delayScript, id, rules, fmt.Sprint(queueOf(chain)), f.hold.latency.String(), f.hold.jitter.String())
-	e.undo = command(undelayScript, id, chain)
+	e.inject = command(delayScript, id, rules, fmt.Sprint(queueOf(chainOf(id))), f.hold.latency.String(), f.hold.jitter.String())
+	e.undo = command(undelayScript, id, chainOf(id))
 	e.landing += 4 * f.hold.longest()
 	e.prove = func(ctx context.Context) (string, error) {
 		if _, err := f.node.Exec(ctx, "systemctl", "is-active", holdUnit(id)); err != nil {
 			return "", fmt.Errorf("the program that holds packets does not run on %s: %w", f.node.Name, err)
 		}
-		proof, err := f.prove(ctx, chain)
+		proof, err := f.prove(ctx, chainOf(id))
 		return fmt.Sprintf("%s, each for %s", proof, f.hold.latency), err
 	}
 	return e, nil

@@ -137,7 +137,7 @@ func (f filter) plan(ctx context.Context, id string) (effect, error) {
 	if err := f.validate(); err != nil {
 		return effect{}, err
 	}
-	rules, err := f.rules(ctx, f.chain(id))
+	rules, err := f.rules(ctx, chainOf(id))
 	if err != nil {
 		return effect{}, err
 	}
@@ -146,10 +146,10 @@ func (f filter) plan(ctx context.Context, id string) (effect, error) {
 	}
 	e := effect{
 		inject:    command(filterScript, id, rules),
-		undo:      command(unfilterScript, id, f.chain(id)),
-		prove:     func(ctx context.Context) (string, error) { return f.prove(ctx, f.chain(id)) },
+		undo:      command(unfilterScript, id, chainOf(id)),
+		prove:     func(ctx context.Context) (string, error) { return f.prove(ctx, chainOf(id)) },
 		landing:   filterLanding,
-		recovered: func(ctx context.Context) (time.Time, error) { return f.recovered(ctx, f.chain(id)) },
+		recovered: func(ctx context.Context) (time.Time, error) { return f.recovered(ctx, chainOf(id)) },
 	}
 	if f.hold != nil {
 		return f.holding(ctx, e, id, rules)
@@ -201,9 +201,11 @@ func (f filter) strangers() []*clusters.Node {
 	return slices.DeleteFunc(f.node.Neighbours(), func(n *clusters.Node) bool { return slices.Contains(f.together, n) })
 }
 
-// chain is the name of the fault's chain on the node, which has room for 28 characters.
-func (f filter) chain(id string) string {
-	return "FAULTLINE-" + strings.TrimPrefix(id, string(f.kind)+"-")
+// chainOf names the fault's chain on the node, which has room for 28 characters: what
+// tells IDs apart is in their last two parts, after the kind of the whole fault.
+func chainOf(id string) string {
+	parts := strings.Split(id, "-")
+	return "FAULTLINE-" + strings.Join(parts[max(0, len(parts)-2):], "-")
 }
 
 // filterScript sets the rules $2 for the fault $1, all at once or none.

@@ -124,6 +124,7 @@ func TestNetworkContract(t *testing.T) {
 		{"loss", contractLoss},
 		{"delay", contractDelay},
 		{"bandwidth", contractBandwidth},
+		{"several at once", contractSeveralOnTheNetwork},
 		{"the node undoes it itself", contractNetworkTimers},
 		{"recover from another process", contractNetworkRecover},
 		{"sabotage", contractNetworkSabotage},
@@ -306,6 +307,17 @@ func received(t *testing.T, n *clusters.Node) int64 {
 		t.Fatal(err)
 	}
 	return count
+}
+
+// contractSeveralOnTheNetwork composes two faults whose rules are on the same nodes.
+func contractSeveralOnTheNetwork(t *testing.T, c *clusters.Cluster) {
+	one, two, three := c.Nodes[:1], c.Nodes[1:2], c.Nodes[2:]
+	i := landLive(t, liveInjector(t, c), Together(Partition(one, two), OnPort(PortEtcdClient).Refusing().Partition(one, three)))
+	mustConnect(t, one[0], two[0], PortEtcdPeer, curlTimeout)
+	mustConnect(t, one[0], three[0], PortEtcdClient, curlRefused)
+	mustConnect(t, one[0], three[0], PortEtcdPeer, "answered")
+	healNetwork(t, i)
+	mustConnect(t, one[0], two[0], PortEtcdClient, "answered")
 }
 
 func contractNetworkTimers(t *testing.T, c *clusters.Cluster) {

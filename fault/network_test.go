@@ -149,7 +149,7 @@ func networkFaults(c *clusters.Cluster) []Fault {
 	one, rest := c.Nodes[:1], c.Nodes[1:]
 	return []Fault{
 		Partition(one, rest), OneWay(rest, one), OnPort(2380).Partition(one, rest), Isolate(one...), Isolate(c.Nodes[:2]...),
-		OnPort(6443).Close(one...), Loss(33, one, rest),
+		OnPort(6443).Close(one...), Loss(33, one, rest), Together(Partition(one, rest[:1]), OneWay(rest[1:], one)),
 	}
 }
 
@@ -415,13 +415,13 @@ COMMIT
 			}
 		}
 		for _, w.device = range []string{"eth0", "ens3"} {
-			e, err := f.plan(t.Context(), string(f.kind)+"-C")
+			e, err := f.plan(t.Context(), string(f.kind)+"-C-0")
 			if err != nil {
 				t.Errorf("%s: %v", test.fault, err)
 				continue
 			}
 			want := strings.ReplaceAll(test.want, "eth0", w.device)
-			if got := strings.ReplaceAll(e.inject[5], "FAULTLINE-C", "C"); got != want {
+			if got := strings.ReplaceAll(e.inject[5], "FAULTLINE-C-0", "C"); got != want {
 				t.Errorf("%s:\n%s\nwant:\n%s", test.fault, got, want)
 			}
 		}
@@ -478,9 +478,10 @@ sh -c "$SHAPE" faultline x-0 lo 7: 1048576 20971 || echo late`
 }
 
 func TestAChainHasRoomForItsName(t *testing.T) {
-	for _, e := range networkEntries {
-		if name := (filter{kind: e.Kind}).chain(newID(e.Kind) + "-999"); len(name) > 28 {
-			t.Errorf("%s: the chain %s has %d characters, at most 28 are allowed", e.Kind, name, len(name))
+	for _, e := range append(networkEntries, composedEntries...) {
+		id := newID(e.Kind)
+		if name := chainOf(id + "-999"); len(name) > 28 || name == chainOf(id+"-998") || name == chainOf(newID(e.Kind)+"-999") {
+			t.Errorf("%s: the chain %s has %d characters, at most 28 are allowed, and is to be of one part of one fault", e.Kind, name, len(name))
 		}
 	}
 }
