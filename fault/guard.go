@@ -93,9 +93,11 @@ func (i *Injection) takes() clusters.Instances {
 // back, unless it serves meanwhile. What a signal has ended is restarted by others.
 func (i *Injection) holds() clusters.Instances {
 	var all clusters.Instances
-	landed := i.State() == Landed
+	i.mu.Lock()
+	effects, landed := i.effects, i.state == Landed
+	i.mu.Unlock()
 	for n, p := range i.Fault.parts {
-		if p.takes != nil && (n >= len(i.effects) || i.effects[n].undo != nil && (!landed || !i.effects[n].serves)) {
+		if p.takes != nil && (n >= len(effects) || effects[n].undo != nil && (!landed || !effects[n].serves)) {
 			all = append(all, p.takes(i.injector.cluster)...)
 		}
 	}

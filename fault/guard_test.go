@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,24 @@ import (
 
 	"faultline/clusters"
 )
+
+// TestInjectionsAtTheSameTime is for the race detector: the guard of one looks at the others,
+// which are being planned.
+func TestInjectionsAtTheSameTime(t *testing.T) {
+	b := newBench(t)
+	for range 20 {
+		err := each([]clusters.Component{clusters.Etcd, clusters.Scheduler, clusters.ControllerManager}, func(n int, c clusters.Component) error {
+			i, err := b.Inject(t.Context(), Pause(b.cluster.Instances(c)[n]))
+			if err != nil {
+				return err
+			}
+			return i.Undo(t.Context())
+		})
+		if err := errors.Join(err, b.unwell()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 func TestTheGuardRefusesAnUnintendedLoss(t *testing.T) {
 	etcd := func(b bench) clusters.Instances { return b.cluster.EtcdMembers() }

@@ -37,6 +37,7 @@ type Injection struct {
 	Fault Fault
 
 	injector *Injector
+	// effects are planned once, under mu: the guard of another injection may look at them then.
 	effects  []effect
 	deadline time.Time
 

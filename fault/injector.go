@@ -100,8 +100,7 @@ func (in *Injector) plan(ctx context.Context, f Fault) (*Injection, error) {
 		in.release(i)
 		return nil, err
 	}
-	i.effects = effects
-	i.mark(func(at *Instants) { at.Planned = time.Now() })
+	i.mark(func(at *Instants) { i.effects, at.Planned = effects, time.Now() })
 	return i, nil
 }
 
