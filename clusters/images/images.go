@@ -40,7 +40,7 @@ type Set struct {
 	Origin            string // Registry or Offline: where the nodes come from
 	KubernetesVersion string // v1.37.1
 	EtcdVersion       string // v3.7.0
-	LoadBalancerKind  string // envoy or haproxy, which differ when few backends are healthy
+	LoadBalancerKind  string // envoy, or haproxy, which does the same in its place
 }
 
 // Ensure returns images that the engine has, after pulling or building what is

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What kind writes, as of v0.33.
@@ -76,6 +81,61 @@ func TestRender(t *testing.T) {
 			t.Errorf("missing %q in\n%s", want, got)
 		}
 	}
+}
+
+// TestAConfigurationThatIsNotTakenIsTriedAgain lets HAProxy refuse one at first, and wants each
+// trouble to be logged once.
+func TestAConfigurationThatIsNotTakenIsTriedAgain(t *testing.T) {
+	var said strings.Builder
+	log.SetOutput(&said)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	dir := t.TempDir()
+	write := func(lds, cds string) {
+		t.Helper()
+		for name, text := range map[string]string{"lds.yaml": lds, "cds.yaml": cds} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tried, refuses := 0, true
+	f := follower{dir: dir, use: func(string) error {
+		tried++
+		if refuses {
+			return fmt.Errorf("attempt %d is refused", tried)
+		}
+		return nil
+	}}
+	now := time.Now()
+	expect := func(when string, tries, lines int) {
+		t.Helper()
+		if logged := strings.Count(said.String(), "\n"); tried != tries || logged != lines {
+			t.Errorf("%s: tried %d times, want %d; logged %d lines, want %d: %s", when, tried, tries, logged, lines, &said)
+		}
+	}
+	f.look(now)
+	f.look(now)
+	expect("without files", 0, 1)
+	write(lds, cds)
+	f.look(now)
+	f.look(now.Add(retry / 2))
+	expect("refused", 1, 2)
+	f.look(now.Add(retry))
+	expect("refused again", 2, 2)
+	write(empty, empty)
+	f.look(now.Add(retry))
+	expect("another one, at once", 3, 3)
+	refuses = false
+	f.look(now.Add(2 * retry))
+	f.look(now.Add(3 * retry))
+	expect("taken", 4, 3)
+	write(":", cds)
+	f.look(now.Add(3 * retry))
+	write(empty, empty)
+	f.look(now.Add(3 * retry))
+	write(":", cds)
+	f.look(now.Add(3 * retry))
+	expect("bad files twice", 4, 5)
 }
 
 func TestNothingBehindItYet(t *testing.T) {

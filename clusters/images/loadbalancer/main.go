@@ -3,9 +3,9 @@
 // two files with which kind drives Envoy, runs HAProxy accordingly and follows
 // every later change of the files.
 //
-// It differs from Envoy in one way that matters to experiments: with no
-// healthy backend it refuses connections, whereas Envoy's panic threshold
-// makes it try all of them when most are unhealthy.
+// In what matters to experiments it does as Envoy with kind's settings: it checks the
+// health of the backends, tries one of them for each connection, and tries all of them,
+// whatever their health, when fewer than half are healthy (Envoy's panic threshold).
 package main
 
 import (
@@ -35,21 +35,11 @@ func main() {
 func run(ctx context.Context, dir string) error {
 	proxy := &haproxy{path: "/run/haproxy.cfg"}
 	defer proxy.stop()
+	files := follower{dir: dir, use: proxy.use}
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()
-	var last string
 	for {
-		text, err := readAndRender(dir)
-		switch {
-		case err != nil && err.Error() != last:
-			last = err.Error()
-			log.Print(err)
-		case err == nil && text != last:
-			last = text
-			if err := proxy.use(text); err != nil {
-				log.Print(err)
-			}
-		}
+		files.look(time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -58,6 +48,44 @@ func run(ctx context.Context, dir string) error {
 		case <-poll.C:
 		}
 	}
+}
+
+// retry is how long a configuration waits that HAProxy has not taken.
+const retry = time.Second
+
+// follower brings HAProxy's configuration up to the files in a folder.
+type follower struct {
+	dir string
+	use func(config string) error
+	// used is what HAProxy has taken, trouble what was logged last: the configuration that it
+	// has not taken, or what is wrong with the files.
+	used, trouble string
+	again         time.Time // to try the configuration in trouble
+}
+
+// look does what the files say by now. It logs each trouble once.
+func (f *follower) look(now time.Time) {
+	text, err := readAndRender(f.dir)
+	trouble := text
+	switch {
+	case err != nil:
+		trouble = err.Error()
+	case text == f.used:
+		f.trouble = ""
+		return
+	case text == f.trouble && now.Before(f.again):
+		return
+	default:
+		if err = f.use(text); err == nil {
+			f.used, f.trouble = text, ""
+			return
+		}
+		f.again = now.Add(retry)
+	}
+	if trouble != f.trouble {
+		log.Print(err)
+	}
+	f.trouble = trouble
 }
 
 func readAndRender(dir string) (string, error) {
