@@ -64,6 +64,26 @@ func TestTheGuardKnowsWhomMistakesTake(t *testing.T) {
 	}
 }
 
+// TestAKeyIsLostWithoutAnAPIServer wants no proof of a check that nobody has made.
+func TestAKeyIsLostWithoutAnAPIServer(t *testing.T) {
+	b := newBench(t)
+	n := b.cluster.Nodes[0]
+	n.Components = []clusters.Component{clusters.ControllerManager}
+	managers := n.Instances(clusters.ControllerManager)
+	b.nodes[n.Name].manifests[pki+"sa.key"] = true
+	e, err := planLoseKey(t.Context(), b.cluster, managers, "x-0", newSigningKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proof, err := e.prove(t.Context()); err == nil {
+		t.Errorf("its process is there: got %q", proof)
+	}
+	delete(b.nodes[n.Name].processes, clusters.ControllerManager) // the kubelet starts another
+	if proof, err := e.prove(t.Context()); err != nil || proof != "what reads the key on n1 has started anew" {
+		t.Errorf("got %q, %v", proof, err)
+	}
+}
+
 // arm arms an undo that does nothing, for scripts that are run one by one.
 func (s sandbox) arm(id string) {
 	s.t.Helper()
