@@ -25,7 +25,8 @@ const webhookLanding = 30 * time.Second
 
 // FailClosedWebhook registers an admission webhook that nobody answers and that must not
 // fail (failurePolicy Fail), for the creation and change of these resources ("pods",
-// "leases", "deployments" ...; "*" is all): the API refuses each of them. With leases it
+// "leases", "deployments" ...; "*" is all, and subresources such as "pods/status" are none of
+// them): the API refuses each of them. With leases it
 // takes the leaders of the control plane and the heartbeats of the nodes. Reading and
 // deleting go on, and what exists runs on.
 //
@@ -94,7 +95,8 @@ func FailClosedWebhook(c *clusters.Cluster, resources ...string) Fault {
 	return Fault{Kind: KindFailClosedWebhook, TTL: DefaultTTL, parts: []part{p}}
 }
 
-// resourceName is what the API calls a resource, with or without a subresource.
+// resourceName is what the API calls a resource. Subresources have to be named apart, "*"
+// does not include them, and there is no way to try a change of each.
 var resourceName = regexp.MustCompile(`^(\*|[a-z]+)$`)
 
 func checkResources(resources []string) error {
