@@ -37,7 +37,7 @@ func (m *memberModel) shell(_ context.Context, _ string, _ io.Reader, argv ...st
 	case "etcdctl":
 		question = argv[len(etcdctl)+1] // after the endpoint
 	case "sh":
-		question = map[string]string{newDirectoryScript: "directory"}[argv[2]]
+		question = map[string]string{newDirectoryScript: "directory", lackingScript: "lacking"}[argv[2]]
 		if argv[2] == clusters.ListProcesses {
 			question = "processes"
 		}
@@ -56,7 +56,7 @@ func (m *memberModel) shell(_ context.Context, _ string, _ io.Reader, argv ...st
 // member is the model as a member, with what is said of it unless the model says otherwise.
 func (m *memberModel) member() clusters.Instance {
 	for question, answer := range map[string]string{
-		"processes": "17 S 99\n", "cat": serverFlags, "member": threeMembers, "alarm": "", "test": "", "perl": "",
+		"processes": "17 S 99\n", "cat": serverFlags, "member": threeMembers, "alarm": "", "test": "", "lacking": "",
 		"get": "/registry/x\n", "put": "error: etcdserver: key not found",
 	} {
 		if _, ok := m.answers[question]; !ok {
@@ -89,7 +89,9 @@ func TestFaultsOfMembersRefuseWhatMakesNoSense(t *testing.T) {
 		{"data elsewhere", WipeData, map[string]string{"test": "error: exit status 1"}, "has no /var/lib/etcd/member"},
 		{"a database elsewhere", corruptAny, map[string]string{"test": "error: exit status 1"}, "has no /var/lib/etcd/member/snap/db"},
 		{"nothing stored", corruptAny, map[string]string{"get": "\n"}, "stores nothing"},
-		{"no perl", corruptAny, map[string]string{"perl": "error: not found"}, "has no perl"},
+		{"no perl", corruptAny, map[string]string{"lacking": "perl\n"}, "has no perl"},
+		{"no perl for the undo", WipeData, map[string]string{"lacking": "perl\n"}, "has no perl"},
+		{"a node that does not tell its programs", WipeData, map[string]string{"lacking": "error: no route"}, "look for perl on node n1"},
 		{"a wipe of one that would join again", WipeData, map[string]string{"cat": joinedFlags}, "could give a vote twice"},
 		{"a wipe of the first", WipeData, map[string]string{"cat": firstFlags}, "names nobody else"},
 		{"a wipe of one that knew two of three", WipeData, map[string]string{"cat": secondFlags}, ""},
@@ -110,7 +112,7 @@ func TestFaultsOfMembersRefuseWhatMakesNoSense(t *testing.T) {
 			}
 		})
 	}
-	m := &memberModel{answers: map[string]string{"perl": "error: not found"}}
+	m := &memberModel{answers: map[string]string{"lacking": "perl\n"}}
 	if err := corruptAny(m.member()).Available(t.Context()); !errors.Is(err, clusters.ErrUnsupported) {
 		t.Errorf("no perl: got %v, want ErrUnsupported", err)
 	}

@@ -162,6 +162,14 @@ func (m storeMember) place(id string) []string {
 	return []string{id, m.Manifest(), m.Name() + "-" + m.Node.Name, m.flags["data-dir"]}
 }
 
+// tools are the programs with which its data is read and its pod is ended.
+func (m storeMember) tools() []string {
+	if m.Static() {
+		return []string{"perl", "crictl"}
+	}
+	return []string{"perl"}
+}
+
 // forgetful says why the member would take part without its data. Empty: it would not.
 func (m storeMember) forgetful() string {
 	named := strings.Count(m.flags["initial-cluster"], "=")
@@ -179,6 +187,9 @@ func (m storeMember) forgetful() string {
 func planWipe(ctx context.Context, m storeMember, id string) (effect, error) {
 	if why := m.forgetful(); why != "" {
 		return effect{}, fmt.Errorf("%s would take part again without its data, and could give a vote twice, which no undo takes back: %s", m, why)
+	}
+	if err := need(ctx, m.Node, m.tools()...); err != nil {
+		return effect{}, err
 	}
 	if err := mustExist(ctx, m, m.flags["data-dir"]+"/member"); err != nil {
 		return effect{}, err
@@ -218,8 +229,8 @@ func proveWiped(ctx context.Context, m storeMember, id string) (string, error) {
 }
 
 func planCorrupt(ctx context.Context, m storeMember, id string, seed uint32) (effect, error) {
-	if _, err := m.Node.Exec(ctx, "perl", "-e", "exit"); err != nil {
-		return effect{}, fmt.Errorf("%w: node %s has no perl: %w", clusters.ErrUnsupported, m.Node.Name, err)
+	if err := need(ctx, m.Node, m.tools()...); err != nil {
+		return effect{}, err
 	}
 	if err := mustExist(ctx, m, m.database()); err != nil {
 		return effect{}, err

@@ -51,9 +51,13 @@ func RemoveEtcdMember(c *clusters.Cluster, member clusters.Instance) Fault {
 		if err != nil {
 			return effect{}, err
 		}
-		manifest, pod, copied := "", "", ""
+		manifest, pod, copied, tools := "", "", "", []string{"curl", "jq"}
 		if i.Static() {
 			manifest, pod = i.Manifest(), i.Name()+"-"+i.Node.Name
+			tools = append(tools, "crictl")
+		}
+		if err := need(ctx, i.Node, tools...); err != nil {
+			return effect{}, err
 		}
 		if i.Copy > 0 {
 			copied = strconv.Itoa(i.Copy)
