@@ -204,7 +204,11 @@ func (c *Cluster) WorkloadNodes() []*Node {
 	return slices.DeleteFunc(c.With(ControlPlane), func(n *Node) bool { return n.Reserved })
 }
 
-// RESTConfig is the administrator's client configuration for one endpoint.
+// RESTConfig is the administrator's client configuration for one endpoint. Clients of the same
+// endpoint share client-go's connections, but not where it has several addresses: client-go
+// tells its pools by the Dial, anew for each client. So each tries the addresses for itself, and
+// none waits for an answer on another's connection to a server that is silent; such
+// connections end when they have been idle for 90 s.
 func (c *Cluster) RESTConfig(e Endpoint) *rest.Config {
 	config := rest.CopyConfig(c.config)
 	config.Host = "https://" + e.Address
