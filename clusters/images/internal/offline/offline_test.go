@@ -3,6 +3,7 @@ package offline
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -10,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"faultline/clusters/engine"
 )
 
 func write(t *testing.T, path, text string) string {
@@ -86,6 +90,26 @@ func TestArguments(t *testing.T) {
 		if !strings.Contains(args, want) {
 			t.Errorf("missing %q in %s", want, args)
 		}
+	}
+}
+
+// TestAnImportThatFailsEnds gives the engine more than a pipe holds, of which it reads nothing.
+func TestAnImportThatFailsEnds(t *testing.T) {
+	bin, dir := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte("#!/bin/sh\necho no space left >&2\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("KIND_EXPERIMENTAL_PROVIDER", "docker")
+	e, err := engine.Detect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "large"), strings.Repeat("x", 1<<20))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := (&Builder{engine: e}).importFolder(ctx, dir, "faultline/x:1"); err == nil || !strings.Contains(err.Error(), "no space left") || ctx.Err() != nil {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -143,6 +143,9 @@ func (b *Builder) importFolder(ctx context.Context, dir, image string) error {
 		return err
 	}
 	_, imported := b.engine.RunInput(ctx, pipe, "import", "--change", "ENV PATH="+searchPath, "--change", "LABEL "+BuildLabel+"=image", "-", image)
+	if imported != nil {
+		_ = pipe.Close() // else tar would wait for somebody who reads the rest
+	}
 	if err := archive.Wait(); err != nil && imported == nil {
 		_, _ = b.engine.Run(context.WithoutCancel(ctx), "rmi", "-f", image)
 		return fmt.Errorf("tar -C %s: %w: %s", dir, err, stderr.String())
