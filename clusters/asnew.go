@@ -171,7 +171,7 @@ func (n *Node) traces(ctx context.Context) ([]string, error) {
 func (c *Cluster) AwaitEqualHashes(ctx context.Context) error {
 	return Await(ctx, 200*time.Millisecond, "equal contents of etcd's members", func(ctx context.Context) error {
 		for _, members := range []Instances{c.EtcdMembers(), c.EventsMembers()} {
-			if err := c.checkHashes(ctx, members); err != nil {
+			if err := c.SameData(ctx, members); err != nil {
 				return err
 			}
 		}
@@ -179,8 +179,9 @@ func (c *Cluster) AwaitEqualHashes(ctx context.Context) error {
 	})
 }
 
-// checkHashes compares the members' contents up to a revision that all of them have.
-func (c *Cluster) checkHashes(ctx context.Context, members Instances) error {
+// SameData fails unless members of etcd have the same contents, up to the revision of the one
+// that is furthest behind. It fails also while one has compacted its history and another has not.
+func (c *Cluster) SameData(ctx context.Context, members Instances) error {
 	revision := int64(0)
 	for i, m := range members {
 		status, err := c.EtcdStatus(ctx, m)

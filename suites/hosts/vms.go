@@ -94,7 +94,7 @@ func isWhole(d *Drill) {
 
 // sameData fails also while one member has compacted its history and another has not yet.
 func sameData(d *Drill) Request {
-	return func(context.Context, kubernetes.Interface) error { return d.SameData() }
+	return func(ctx context.Context, _ kubernetes.Interface) error { return d.SameData(ctx, d.EtcdMembers()) }
 }
 
 // serveOn fails unless the pods are those of before, never restarted since, and ready endpoints

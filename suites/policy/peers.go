@@ -39,7 +39,7 @@ var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Put).On(lost.Node).Within(d.Timing.MemberReturn()))
-		Expect(d.Told("all members have the same data", d.SameData())).To(Succeed())
+		Expect(d.Told("all members have the same data", d.SameData(ctx, d.EtcdMembers()))).To(Succeed())
 	})
 })
 

@@ -39,7 +39,7 @@ var _ = Describe("A member of etcd that has lost its disk", Core, Topology(bare(
 		Expect(d).To(Pause(probe.Put).On(rest...).Within(d.Timing.EtcdElection()))
 		d.Undo()
 		Expect(d).To(Resume(probe.Put).On(lost.Node).Within(d.Timing.MemberReturn()))
-		Expect(d.Told("all members have the same data", d.SameData())).To(Succeed())
+		Expect(d.Told("all members have the same data", d.SameData(ctx, d.EtcdMembers()))).To(Succeed())
 	})
 })
 

@@ -42,7 +42,7 @@ func isWhole(d *Drill) {
 func sameData(d *Drill) {
 	GinkgoHelper()
 	Expect(d.BecomesTrue("all members of etcd have the same data", d.Timing.MemberReturn(),
-		func(context.Context, kubernetes.Interface) error { return d.SameData() })).To(Succeed())
+		func(ctx context.Context, _ kubernetes.Interface) error { return d.SameData(ctx, d.EtcdMembers()) })).To(Succeed())
 }
 
 // Conforms expects a sample of what the conformance tests of Kubernetes assert: pods are placed
