@@ -132,8 +132,13 @@ func (d *Drill) StaysTrue(what string, condition Request) error {
 	return d.StaysTrueFor(what, keepFor, condition)
 }
 
-// StaysTrueFor checks a condition for a time.
+// StaysTrueFor checks a condition for a time. Where that is over before it begins, as when a
+// fault took too long to land, nothing is proven.
 func (d *Drill) StaysTrueFor(what string, duration time.Duration, condition Request) error {
+	ginkgo.GinkgoHelper()
+	if duration <= 0 {
+		d.require(fmt.Errorf("it was over %s before it began", seconds(-duration)), "no time to see whether "+what)
+	}
 	client, err := d.api()
 	if err != nil {
 		return err
@@ -152,23 +157,49 @@ func (d *Drill) StaysTrueFor(what string, duration time.Duration, condition Requ
 	return d.Told(fmt.Sprintf("for %s %s", seconds(duration), what), err)
 }
 
-// BecomesTrue waits for a condition within an upper bound.
+// BecomesTrue waits for a condition, and bounds when it is met, from the call on.
 func (d *Drill) BecomesTrue(what string, within clusters.Bounds, condition Request) error {
+	return d.becomesTrue(what, d.now(), within, condition)
+}
+
+// BecomesTrueAfterFault is BecomesTrue from the first fault of this phase on: what a mechanism
+// forbids to undercut counts from there, whatever the spec has waited for meanwhile.
+func (d *Drill) BecomesTrueAfterFault(what string, within clusters.Bounds, condition Request) error {
+	return d.becomesTrue(what, d.injected(), within, condition)
+}
+
+// AfterFault is how long after the first fault of this phase an instant of the experiment was.
+func (d *Drill) AfterFault(at time.Duration) time.Duration { return at - d.injected() }
+
+// SinceFault is how long ago the first fault of this phase began to act.
+func (d *Drill) SinceFault() time.Duration { return d.AfterFault(d.now()) }
+
+func (d *Drill) becomesTrue(what string, since time.Duration, within clusters.Bounds, condition Request) error {
 	client, err := d.api()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(d.ctx, within.Upper)
-	defer cancel()
-	begun := d.now()
 	d.expects(fmt.Sprintf("within %s %s", seconds(within.Upper), what))
-	err = clusters.Await(ctx, 50*time.Millisecond, what, func(ctx context.Context) error { return condition(ctx, client) })
-	if err == nil {
-		took := d.now() - begun
-		d.observe(record.Observation{Expected: what, Observed: "after " + seconds(took), OK: true, Seconds: floatOf(took), Upper: floatOf(within.Upper)})
-		return nil
+	return d.awaitTrue(what, since, within, func(ctx context.Context) error { return condition(ctx, client) })
+}
+
+func (d *Drill) awaitTrue(what string, since time.Duration, within clusters.Bounds, condition func(context.Context) error) error {
+	left := since + within.Upper - d.now()
+	if left <= 0 {
+		return d.Told(what, fmt.Errorf("nobody looked before %s were over", seconds(within.Upper)))
 	}
-	return d.Told(what, err)
+	ctx, cancel := context.WithTimeout(d.ctx, left)
+	defer cancel()
+	if err := clusters.Await(ctx, 50*time.Millisecond, what, condition); err != nil {
+		return d.Told(what, err)
+	}
+	took := d.now() - since
+	o := record.Observation{Expected: what, Observed: "after " + seconds(took), OK: took >= within.Lower, Seconds: floatOf(took), Upper: floatOf(within.Upper)}
+	if within.Lower > 0 {
+		o.Lower = floatOf(within.Lower)
+	}
+	d.observe(o)
+	return Unless(o.OK, fmt.Errorf("%s after %s, sooner than %s allows", what, seconds(took), seconds(within.Lower)))
 }
 
 // Took puts a measured duration into the record, and fails where it is out of bounds.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -67,6 +68,36 @@ func TestTookBoundsOnBothSides(t *testing.T) {
 				t.Errorf("%s: the record says %+v", took, o)
 			}
 		}
+	}
+}
+
+func TestBecomesTrueBoundsOnBothSides(t *testing.T) {
+	bounds := clusters.Bounds{Lower: time.Second, Upper: 3 * time.Second}
+	for name, c := range map[string]struct {
+		// called is when the spec begins to look, since what its bounds count from, and at when it is so.
+		called, since, at time.Duration
+		ok                bool
+	}{
+		"too soon":                            {0, 0, time.Second / 2, false},
+		"in time":                             {0, 0, 2 * time.Second, true},
+		"too late":                            {0, 0, 4 * time.Second, false},
+		"at the first look, from the call on": {2 * time.Second, 2 * time.Second, 0, false},
+		"at the first look, from before it":   {2 * time.Second, 0, 0, true},
+		"looked for too late":                 {4 * time.Second, 0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, _ := seen(t, 0, 0, 0)
+				<-time.After(c.called)
+				err := d.awaitTrue("it happens", c.since, bounds, func(context.Context) error { return Unless(d.now() >= c.at, nil) })
+				if (err == nil) != c.ok {
+					t.Errorf("%v, want success %t", err, c.ok)
+				}
+				if o := d.experiment.Observations; len(o) != 1 || o[0].OK != c.ok || o[0].Observed == "" {
+					t.Errorf("the record says %+v", o)
+				}
+			})
+		})
 	}
 }
 

@@ -85,7 +85,7 @@ func AWorkerEvicts(ctx context.Context, d *Drill) {
 	Expect(d.BecomesTrue("the pod that has more than it asked for is evicted", d.Timing.Binding(), ended(greedy, evicted))).To(Succeed())
 	Expect(d).To(KeepServing(probe.Workload).On(worker))
 
-	Expect(d.BecomesTrue("the worker is short of nothing any more, while what came takes memory still", d.Timing.PressureOver(transition),
+	Expect(d.BecomesTrue("the worker is short of nothing any more, while what came takes memory still", clusters.Bounds{Upper: d.Timing.PressureOver(transition).Upper},
 		underPressure(worker, corev1.ConditionFalse, &over))).To(Succeed())
 	Expect(d.Took("by its own account that was over", over.Sub(began), d.Timing.PressureOver(transition))).To(Succeed())
 	Expect(d.BecomesTrue("the pod that came meanwhile runs", d.Timing.Binding(), running(late))).To(Succeed())

@@ -88,7 +88,7 @@ func isCutOff(d *Drill, component clusters.Component, work, others probe.Name) {
 		By(forged.String())
 		d.Then(forged.Losing(component))
 		Expect(d).To(Lose(work).Within(d.Timing.Noticed()))
-		Expect(d.BecomesTrue("its lease has run out", d.Timing.LeaseTakeover(), leaseRanOut(component))).To(Succeed())
+		Expect(d.BecomesTrueAfterFault("its lease has run out", d.Timing.LeaseTakeover(), leaseRanOut(component))).To(Succeed())
 		for _, name := range []probe.Name{others, probe.Write, probe.CachedRead, probe.Workload, probe.Service, probe.ServiceAPI} {
 			Expect(d).To(KeepServing(name))
 		}

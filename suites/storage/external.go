@@ -33,7 +33,7 @@ var _ = Describe("A lone database on a volume outside the nodes", Topology("exte
 		d.Inject(fault.PowerOff(victim))
 
 		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
-		Expect(d.BecomesTrue("its pod is to be deleted", d.Timing.Eviction(), waitsForItsNode(was))).To(Succeed())
+		Expect(d.BecomesTrueAfterFault("its pod is to be deleted", d.Timing.Eviction(), waitsForItsNode(was))).To(Succeed())
 		Expect(d.StaysTrueFor("that pod stays, and nobody starts another", d.Timing.OutOfService().Upper, waitsForItsNode(was))).To(Succeed())
 		Expect(d).To(KeepServing(probe.Write))
 		Expect(d).To(KeepServing(probe.Workload).On(other))

@@ -36,7 +36,7 @@ var _ = Describe("Replicas that repel each other", Topology(spread), Nightly, Wh
 		Expect(d).To(MarkNotReady(lost...).Within(d.Timing.NodeNotReady()))
 		Expect(d.BecomesTrue("two of three are left that repel each other by host", d.Timing.Noticed(), readyOf(clusters.ByHost, 2))).To(Succeed())
 		Expect(d.BecomesTrue("one of three is left of those that do so by node", d.Timing.Noticed(), readyOf(clusters.ByNode, 1))).To(Succeed())
-		Expect(d.BecomesTrue("the displaced one waits, because no host is free", d.Timing.Replacement(), waits(clusters.ByHost))).To(Succeed())
+		Expect(d.BecomesTrueAfterFault("the displaced one waits, because no host is free", d.Timing.Replacement(), waits(clusters.ByHost))).To(Succeed())
 		Expect(d).To(KeepServing(probe.Write))
 
 		d.Undo()
@@ -49,7 +49,7 @@ var _ = Describe("Replicas that repel each other", Topology(spread), Nightly, Wh
 		Expect(d.Attempt("create replicas that would rather be apart", createPreferred)).To(BeAccepted())
 		Expect(d.BecomesTrue("each is on a host of its own", d.Timing.Binding(), onHosts(d, 3))).To(Succeed())
 		d.Inject(fault.PowerOff(d.Host("h3")...).Losing(clusters.CoreDNS))
-		Expect(d.BecomesTrue("all three are on two hosts", d.Timing.Replacement(), onHosts(d, 2))).To(Succeed())
+		Expect(d.BecomesTrueAfterFault("all three are on two hosts", d.Timing.Replacement(), onHosts(d, 2))).To(Succeed())
 
 		d.Undo()
 		Expect(d.BecomesTrue("the host is back", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
