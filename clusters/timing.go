@@ -129,6 +129,12 @@ func (t Timing) LeaseTakeover() Bounds {
 	return Bounds{Lower: LeaseDuration - RetryPeriod, Upper: t.upper(LeaseDuration + FollowerRetry + RenewDeadline/2)}
 }
 
+// LeaseHeld bounds when it shows that a leader has kept its lease through a fault: by a renewal
+// after the lease of before would have run out.
+func (t Timing) LeaseHeld() Bounds {
+	return Bounds{Lower: LeaseDuration, Upper: t.upper(LeaseDuration + 2*RetryPeriod)}
+}
+
 // LeaseReturn bounds how long a lone instance pauses after a crash, or after an outage in
 // which it crashed again and again: the kubelet restarts it, after its back-off where it
 // crashed before, and then it has to watch its own old lease for a whole LeaseDuration,

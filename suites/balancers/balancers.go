@@ -41,7 +41,7 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 		Expect(d).To(KeepServing(probe.ServiceAPI))
 		Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(d.Timing.NodeNotReady()))
 		for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
-			Expect(d.Holders(component)).To(Equal(1), "the holders of the lease of %s", component)
+			Expect(d.LeaseKept(component)).To(Succeed())
 		}
 
 		d.Undo()

@@ -20,8 +20,8 @@ type leaseExpectation struct {
 	problem   string
 }
 
-// HandOver expects the component's lease to get another holder once, and
-// measures when, from the fault on.
+// HandOver expects the component's lease to get another holder, once until the next fault or
+// undo, and measures when, from the fault on.
 func HandOver(component clusters.Component) *leaseExpectation {
 	return &leaseExpectation{component: component}
 }
@@ -38,35 +38,51 @@ func (e *leaseExpectation) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
-	reference := d.injected()
 	o := record.Observation{
 		Expected: fmt.Sprintf("the lease of %s goes to another holder after %s to %s", e.component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
 		Upper:    floatOf(e.bounds.Upper), Lower: floatOf(e.bounds.Lower),
 	}
 	d.expects(o.Expected)
+	found := e.look(d)
+	o.OK, o.Observed = found.ok, found.observed
+	if found.seconds != nil {
+		o.Seconds = floatOf(*found.seconds)
+	}
+	d.observe(o)
+	e.problem = o.Expected + ", but " + o.Observed
+	return o.OK, d.ctx.Err()
+}
+
+func (e *leaseExpectation) look(d *Drill) finding {
+	reference := d.injected()
 	var before, after probe.LeaseView
 	await(d.ctx, func() bool {
 		before, after = successor(d.probes.Leases().Changes(e.component), reference)
 		return after.Holder != "" || d.now() > reference+e.bounds.Upper+patience
 	})
-	measured := after.At - reference
-	switch {
-	case after.Holder == "":
-		o.Observed = fmt.Sprintf("%s still held it after %s", before.Holder, seconds(d.now()-reference))
+	if after.Holder == "" {
+		return finding{false, fmt.Sprintf("%s still held it after %s", before.Holder, seconds(d.now()-reference)), nil}
+	}
+	d.promise(fmt.Sprintf("%s keeps the lease of %s", after.Holder, e.component), func(until time.Duration) error {
+		if n := handOvers(d.probes.Leases().Changes(e.component), after.At, until); n > 0 {
+			return fmt.Errorf("it has changed hands %d times more", n)
+		}
+		return nil
+	})
+	return e.judge(before, after, after.At-reference)
+}
+
+// judge compares what the lease said before the fault and after it.
+func (e *leaseExpectation) judge(before, after probe.LeaseView, measured time.Duration) finding {
+	switch times := after.Transitions - before.Transitions; {
 	case measured < e.bounds.Lower:
-		o.Observed = fmt.Sprintf("%s took it after %s, before the lease can have run out", after.Holder, seconds(measured))
+		return finding{false, fmt.Sprintf("%s took it after %s, before the lease can have run out", after.Holder, seconds(measured)), &measured}
 	case measured > e.bounds.Upper:
-		o.Observed = fmt.Sprintf("%s took it only after %s", after.Holder, seconds(measured))
-	default:
-		o.OK = true
-		o.Observed = fmt.Sprintf("%s took it from %s after %s", after.Holder, before.Holder, seconds(measured))
+		return finding{false, fmt.Sprintf("%s took it only after %s", after.Holder, seconds(measured)), &measured}
+	case times != 1:
+		return finding{false, fmt.Sprintf("%s has it after %s, and it counts %d changes of hands since %s had it", after.Holder, seconds(measured), times, before.Holder), &measured}
 	}
-	if after.Holder != "" {
-		o.Seconds = floatOf(measured)
-	}
-	d.observe(o)
-	e.problem = o.Expected + ", but " + o.Observed
-	return o.OK, d.ctx.Err()
+	return finding{true, fmt.Sprintf("%s took it from %s after %s", after.Holder, before.Holder, seconds(measured)), &measured}
 }
 
 // FailureMessage implements Gomega's matcher.
@@ -100,9 +116,44 @@ func (d *Drill) HandedOver(component clusters.Component) time.Duration {
 	return after.At
 }
 
-// Holders is how often the component's lease has changed hands since the experiment began.
-func (d *Drill) Holders(component clusters.Component) int {
-	return len(d.probes.Leases().Changes(component))
+// HandOvers is how often the component's lease has changed hands since the experiment began.
+// One that was released counts, whether somebody has taken it or not.
+func (d *Drill) HandOvers(component clusters.Component) int {
+	return handOvers(d.probes.Leases().Changes(component), 0, d.now())
+}
+
+// handOvers counts how often a lease has changed hands after an instant and until another.
+// A count of its own that grew tells of holders that nobody saw.
+func handOvers(views []probe.LeaseView, after, until time.Duration) int {
+	n := 0
+	for i, v := range views {
+		if i == 0 || v.At <= after || v.At > until {
+			continue
+		}
+		before := views[i-1]
+		if before.Holder != "" && (v.Holder != before.Holder || v.Transitions > before.Transitions) {
+			n++
+		}
+	}
+	return n
+}
+
+// LeaseKept fails unless the component's lease has not changed hands since the experiment
+// began, and was renewed so long after the fault that it had run out otherwise: one that
+// nobody can write to does not change hands either.
+func (d *Drill) LeaseKept(component clusters.Component) error {
+	reference := d.injected()
+	what := fmt.Sprintf("the lease of %s stays with its holder, who renews it later than %s after the fault", component, seconds(clusters.LeaseDuration))
+	d.expects(what)
+	var renewed time.Duration
+	await(d.ctx, func() bool {
+		at, _ := d.probes.Leases().Renewed(component)
+		renewed = at - reference
+		return renewed > clusters.LeaseDuration || d.now() > reference+d.Timing.LeaseHeld().Upper
+	})
+	changes := d.HandOvers(component)
+	saw := fmt.Sprintf("it was renewed %s after the fault, and has changed hands %d times", seconds(renewed), changes)
+	return d.Saw(what, saw, Unless(renewed > clusters.LeaseDuration && changes == 0, nil))
 }
 
 // Leader is the leading instance of a component; without one the experiment

@@ -18,7 +18,7 @@ import (
 // changed hands, and the term of etcd.
 type Plane struct {
 	processes map[clusters.Instance]clusters.Process
-	holders   map[clusters.Component]int
+	handOvers map[clusters.Component]int
 	term      uint64
 }
 
@@ -33,7 +33,7 @@ func ControlPlane(ctx context.Context, d *Drill) Plane {
 			p.processes[i] = before
 		}
 		if component.Elected() {
-			p.holders[component] = d.Holders(component)
+			p.handOvers[component] = d.HandOvers(component)
 		}
 	}
 	return p
@@ -74,8 +74,8 @@ func (p Plane) killed(ctx context.Context) error {
 
 // Deposed fails unless nobody has lost a lock.
 func (p Plane) Deposed(d *Drill) error {
-	for component, before := range p.holders {
-		if now := d.Holders(component); now != before {
+	for component, before := range p.handOvers {
+		if now := d.HandOvers(component); now != before {
 			return fmt.Errorf("the lease of %s has changed hands %d times", component, now-before)
 		}
 	}

@@ -139,7 +139,7 @@ func loseTheBalancersConfiguration(ctx context.Context, d *Drill) {
 	// It follows its configuration, so that workers may be cut off sooner than it is restarted.
 	Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(clusters.Bounds{Upper: d.Timing.NodeNotReady().Upper}))
 	for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
-		Expect(d.Holders(component)).To(Equal(1), "the holders of the lease of %s", component)
+		Expect(d.LeaseKept(component)).To(Succeed())
 	}
 
 	By("giving it its configuration back")
