@@ -34,6 +34,16 @@ const (
 	followerRetry = clusters.FollowerRetry * 2 / 5
 )
 
+// pace is how a member keeps the lock.
+type pace struct{ lease, deadline, retry time.Duration }
+
+var (
+	usual = pace{leaseDuration, renewDeadline, retryPeriod}
+	// late renews the lock when it has run out: a Lease tells its duration in whole seconds,
+	// and client-go leaves out the rest.
+	late = pace{1900 * time.Millisecond, 1850 * time.Millisecond, 1500 * time.Millisecond}
+)
+
 // actPause is the time between two acts of a leader.
 const actPause = 50 * time.Millisecond
 
@@ -94,6 +104,7 @@ type elector struct {
 	identity string
 	end      context.CancelFunc
 	ended    chan struct{}
+	endedAt  time.Time // known once ended is closed
 
 	mu   sync.Mutex
 	acts []time.Time // when the API had accepted them
@@ -110,6 +121,11 @@ const (
 // join starts a member.
 func (g group) join(identity string, how ending) *elector {
 	GinkgoHelper()
+	return g.joinAt(usual, identity, how)
+}
+
+func (g group) joinAt(p pace, identity string, how ending) *elector {
+	GinkgoHelper()
 	e := &elector{group: g, identity: identity, ended: make(chan struct{})}
 	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: e.object()}}
 	_, err := g.client.CoreV1().ConfigMaps(Namespace).Create(g.ctx, object, metav1.CreateOptions{})
@@ -121,7 +137,7 @@ func (g group) join(identity string, how ending) *elector {
 			Client:     g.client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
-		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		LeaseDuration: p.lease, RenewDeadline: p.deadline, RetryPeriod: p.retry,
 		ReleaseOnCancel: bool(how),
 		Callbacks:       leaderelection.LeaderCallbacks{OnStartedLeading: e.lead, OnStoppedLeading: func() {}},
 	})
@@ -131,6 +147,7 @@ func (g group) join(identity string, how ending) *elector {
 	go func() {
 		defer close(e.ended)
 		member.Run(ctx)
+		e.endedAt = time.Now()
 	}()
 	DeferCleanup(func(ctx SpecContext) {
 		cancel()

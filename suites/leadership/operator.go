@@ -30,7 +30,7 @@ var _ = Describe("While no API server runs", Topology("single-master"), Componen
 		// It acts many times between two renewals, and a renewal is at most one retry old.
 		gaveUp := within(d, renewDeadline-retryPeriod, renewDeadline+2*retryPeriod)
 		acted := operator.awaitEnd(gaveUp.Upper + patience)
-		Expect(d.Took("the operator gives up", time.Since(acted), gaveUp)).To(Succeed())
+		Expect(d.Took("the operator gives up", operator.endedAt.Sub(acted), gaveUp)).To(Succeed())
 		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
 			Expect(d).To(KeepServing(name))
 		}
