@@ -1,19 +1,25 @@
 package leadership
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"faultline/clusters"
+	"faultline/suites/drill"
 )
 
 func TestSucceeds(t *testing.T) {
@@ -104,6 +110,34 @@ func TestIdentityPattern(t *testing.T) {
 	} {
 		if identityPattern.MatchString(identity) != want {
 			t.Errorf("%s matches: %t", identity, !want)
+		}
+	}
+}
+
+// client-go has to take the settings, and the lock has to run out between two renewals.
+func TestALateHolderRenewsWhatHasRunOut(t *testing.T) {
+	_, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock:          &resourcelock.LeaseLock{LockConfig: resourcelock.ResourceLockConfig{Identity: "holder"}},
+		LeaseDuration: late.lease, RenewDeadline: late.deadline, RetryPeriod: late.retry,
+		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: func(context.Context) {}, OnStoppedLeading: func() {}},
+	})
+	if told := late.lease.Truncate(time.Second); err != nil || told >= late.retry {
+		t.Errorf("%v; the lock lasts %s and is renewed after %s", err, told, late.retry)
+	}
+}
+
+func TestRestsNoticesAnAct(t *testing.T) {
+	e := &elector{group: group{lock: "steal"}, identity: "robbed"}
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: drill.Namespace, Name: e.object(), ResourceVersion: "1"}}
+	rests := e.rests()
+	for version, want := range map[string]bool{"1": true, "2": false} {
+		object.ResourceVersion = "1"
+		if err := rests(t.Context(), fake.NewClientset(object.DeepCopy())); err != nil {
+			t.Errorf("at the first look: %v", err)
+		}
+		object.ResourceVersion = version
+		if err := rests(t.Context(), fake.NewClientset(object.DeepCopy())); (err == nil) != want {
+			t.Errorf("version %s: %v, want success %t", version, err, want)
 		}
 	}
 }

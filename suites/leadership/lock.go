@@ -11,6 +11,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	. "faultline/suites/drill"
@@ -67,21 +68,24 @@ var _ = Describe("The lock of a group", Topology("single-host-minimal"), Core, f
 		d := On(ctx, topology)
 		g := newGroup(ctx, d, "renew")
 		soon := within(d, 0, 2*retryPeriod)
-		began := time.Now()
-		holder := g.join("holder", crashes)
-		holder.awaitAct(began, soon.Upper+patience)
+		holder := g.succeed("former", "holder", within(d, 0, followerRetry).Upper+patience)
 
-		before := g.lease().UID
+		before := g.lease()
+		Expect(*before.Spec.LeaseTransitions).To(BeEquivalentTo(1))
 		Expect(g.leases().Delete(ctx, g.lock, metav1.DeleteOptions{})).To(Succeed())
-		Expect(d.Told("the holder makes a deleted lock again, which forgets how often it has changed hands", g.becomes(soon.Upper, func(l *coordinationv1.Lease) bool {
-			return l.UID != before && *l.Spec.HolderIdentity == "holder" && *l.Spec.LeaseTransitions == 0
+		Expect(d.Told("the holder makes a deleted lock again, and still knows how often it had changed hands", g.becomes(soon.Upper, func(l *coordinationv1.Lease) bool {
+			return l.UID != before.UID && *l.Spec.HolderIdentity == "holder" && *l.Spec.LeaseTransitions == *before.Spec.LeaseTransitions
 		}))).To(Succeed())
 
-		expired := hoursAgo()
-		g.change(func(spec *coordinationv1.LeaseSpec) { spec.RenewTime = expired })
-		Expect(d.Told("the holder renews a lock that has run out", g.becomes(soon.Upper, func(l *coordinationv1.Lease) bool {
+		g.change(func(spec *coordinationv1.LeaseSpec) { spec.RenewTime = hoursAgo() })
+		Expect(d.Told("the holder renews a lock that says that it was renewed hours ago", g.becomes(soon.Upper, func(l *coordinationv1.Lease) bool {
 			return *l.Spec.HolderIdentity == "holder" && l.Spec.RenewTime.After(time.Now().Add(-leaseDuration))
 		}))).To(Succeed())
+
+		slow := newGroup(ctx, d, "renew-late")
+		began := time.Now()
+		slow.joinAt(late, "holder", crashes).awaitAct(began, soon.Upper+patience)
+		Expect(d.Told("a holder that is late renews a lock that has run out", slow.renewedLate(within(d, 0, 3*late.retry).Upper))).To(Succeed())
 
 		stolen := g.steal("thief")
 		gaveUp := within(d, renewDeadline-retryPeriod, renewDeadline+retryPeriod)
@@ -110,9 +114,9 @@ var _ = Describe("The lock of a group", Topology("single-host-minimal"), Core, f
 		Expect(d.Took("both act", last.Sub(first), within(d, 1, deadline))).To(Succeed())
 		Expect(d.Told("the API accepts what the robbed one does", Unless(robbed.actsSince(first) > 0, nil))).To(Succeed())
 
-		alone := time.Now()
-		thief.awaitAct(alone, patience)
-		Expect(robbed.actsSince(last.Add(1))).To(BeZero(), "one leads in the end")
+		alone := thief.awaitAct(time.Now(), patience)
+		Expect(d.StaysTrue("one leads in the end: nothing more comes of the robbed one", robbed.rests())).To(Succeed())
+		Expect(d.Told("and the thief acts on", Unless(thief.actsSince(alone) > 0, nil))).To(Succeed())
 		d.Drifted("with the lock stolen, both act until the deadline of the robbed one")
 	})
 })
@@ -121,6 +125,49 @@ var _ = Describe("The lock of a group", Topology("single-host-minimal"), Core, f
 func hoursAgo() *metav1.MicroTime {
 	t := metav1.NewMicroTime(time.Now().Add(-2 * time.Hour))
 	return &t
+}
+
+// succeed has one member take the lock from another, which releases it, and returns that one.
+func (g group) succeed(former, next string, limit time.Duration) *elector {
+	GinkgoHelper()
+	began := time.Now()
+	first := g.join(former, releases)
+	first.awaitAct(began, limit)
+	second := g.join(next, crashes)
+	left := time.Now()
+	first.end()
+	second.awaitAct(left, limit)
+	return second
+}
+
+// renewedLate waits until the holder has renewed its lock when that had run out, and goes on to
+// hold it without having acquired it anew.
+func (g group) renewedLate(limit time.Duration) error {
+	GinkgoHelper()
+	first := g.lease()
+	last := first
+	return g.becomes(limit, func(l *coordinationv1.Lease) bool {
+		pause := l.Spec.RenewTime.Sub(last.Spec.RenewTime.Time)
+		last = l
+		return pause > time.Duration(*l.Spec.LeaseDurationSeconds)*time.Second &&
+			*l.Spec.HolderIdentity == *first.Spec.HolderIdentity && l.Spec.AcquireTime.Equal(first.Spec.AcquireTime)
+	})
+}
+
+// rests fails when the object of a member has another version than at the first look: whoever
+// acted, the API server has accepted it.
+func (e *elector) rests() Request {
+	version := ""
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		object, err := c.CoreV1().ConfigMaps(Namespace).Get(ctx, e.object(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if version == "" {
+			version = object.ResourceVersion
+		}
+		return Unless(object.ResourceVersion == version, fmt.Errorf("its object had version %s and has %s", version, object.ResourceVersion))
+	}
 }
 
 // steal makes somebody else the holder, and returns when the API had accepted that.
