@@ -167,9 +167,10 @@ func (t Timing) DeposedLeader() Bounds {
 }
 
 // ServiceDropsServer bounds how long the service named kubernetes leads to a dead API
-// server: its lease has to run out, and another server to notice.
+// server: its lease has to run out, which it renewed up to a whole endpointReconcile before it
+// died, and another server to notice with its own next look.
 func (t Timing) ServiceDropsServer() Bounds {
-	return Bounds{Upper: t.upper(endpointLease + endpointReconcile)}
+	return Bounds{Lower: endpointLease - endpointReconcile, Upper: t.upper(endpointLease + endpointReconcile)}
 }
 
 // ServiceFindsServer bounds when the service named kubernetes leads to API servers again that were
@@ -214,6 +215,12 @@ func (t Timing) LoadBalancer() Bounds { return Bounds{Upper: t.upper(lbProbe + 3
 // kubelet first has to notice the file, and the server to end.
 func (t Timing) LoadBalancerAfterRemoval() Bounds {
 	return Bounds{Upper: t.upper(fileCheckFrequency+terminationGrace) + t.LoadBalancer().Upper}
+}
+
+// LoadBalancerTakesBack bounds how soon the load balancer sends to an API server again whose
+// own return takes so long.
+func (t Timing) LoadBalancerTakesBack(server Bounds) Bounds {
+	return Bounds{Upper: server.Upper + t.LoadBalancer().Upper}
 }
 
 // HandOverAfterRemoval bounds a fail-over from a leader whose manifest is taken or changed:

@@ -19,8 +19,10 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 	It("leaves out a dead API server, and takes it back", Claims("LB-01"), Component(clusters.APIServer), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		lost := d.Instances(clusters.APIServer)[0]
+		front := d.WatchFront()
 		d.Inject(fault.HoldDown(lost))
 
+		Expect(front.LeavesOut(lost.Node.APIServer(), d.Timing.LoadBalancer())).To(Succeed())
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
 			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.LoadBalancer()))
 		}
@@ -28,7 +30,9 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 		Expect(d).To(KeepServing(probe.CachedRead).On(Masters(d.Nodes)[1:]...))
 
 		d.Undo()
-		Expect(d).To(Resume(probe.CachedRead).On(lost.Node).Within(d.Timing.StaticPodReturn()))
+		returned := d.Timing.CrashLoopReturn(d.Outage())
+		Expect(d).To(Resume(probe.CachedRead).On(lost.Node).Within(returned))
+		Expect(front.TakesBack(lost.Node.APIServer(), d.Timing.LoadBalancerTakesBack(returned))).To(Succeed())
 	})
 
 	It("is a single point of failure for clients and workers, and not for the masters", Claims("LB-02", "LB-06"), Component(clusters.Envoy), func(ctx SpecContext) {

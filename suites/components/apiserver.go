@@ -34,16 +34,19 @@ var _ = Describe("One of three API servers", Topology("three-host-stacked"), Com
 		d := On(ctx, "three-host-stacked")
 		lost := d.Instances(clusters.APIServer)[0]
 		others := d.With(clusters.ControlPlane)[1:]
+		front := d.WatchFront()
 		d.Inject(fault.Stop(lost))
 
 		Expect(d).To(Lose(probe.CachedRead).On(lost.Node).As(record.Refused).Within(d.Timing.Noticed()))
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
 			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
 		}
+		Expect(front.LeavesOut(lost.Node.APIServer(), d.Timing.LoadBalancerAfterRemoval())).To(Succeed())
 		Expect(d).To(KeepServing(probe.CachedRead).On(others...))
 
 		d.Undo()
 		Expect(d).To(Resume(probe.CachedRead).On(lost.Node).Within(d.Timing.StaticPodReturn()))
+		Expect(front.TakesBack(lost.Node.APIServer(), d.Timing.LoadBalancerTakesBack(d.Timing.StaticPodReturn()))).To(Succeed())
 	})
 })
 
@@ -63,13 +66,15 @@ var _ = Describe("Three API servers", Topology("three-host-stacked"), Component(
 	It("stay in the service named kubernetes after a crash until their leases run out", Claims("API-09"), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		lost := d.Instances(clusters.APIServer)[1]
+		d.AskThrough(d.APIServers()[0]) // the load balancer needs a while to leave the lost one out
 		d.Inject(fault.HoldDown(lost))
 
-		Expect(d).To(Pause(probe.ServiceAPI).Within(d.Timing.ServiceDropsServer()))
-		Expect(d.BecomesTrue("the service kubernetes leads to it no longer", d.Timing.ServiceDropsServer(), leadsTo(lost.Node.Address, false))).To(Succeed())
+		drops := d.Timing.ServiceDropsServer()
+		Expect(d.StaysTrueFor("the service kubernetes leads to it, as its lease cannot have run out", drops.Lower-d.SinceFault(), leadsTo(lost.Node.Address, true))).To(Succeed())
+		Expect(d.BecomesTrueAfterFault("the service kubernetes leads to it no longer", drops, leadsTo(lost.Node.Address, false))).To(Succeed())
 
 		d.Undo()
-		Expect(d.BecomesTrue("the service kubernetes leads to it again", d.Timing.StaticPodReturn(), leadsTo(lost.Node.Address, true))).To(Succeed())
+		Expect(d.BecomesTrue("the service kubernetes leads to it again", d.Timing.CrashLoopReturn(d.Outage()), leadsTo(lost.Node.Address, true))).To(Succeed())
 		d.Drifted("a dead API server leaves the service when its lease of 15 s has run out; before 1.11 it never did")
 	})
 })
