@@ -180,6 +180,9 @@ func (t Timing) ServiceFindsServer(outage time.Duration) Bounds {
 	return Bounds{Upper: t.ControlPlaneReturn(outage).Upper + t.upper(reflectorRetry)}
 }
 
+// Termination bounds how long a static pod's process goes on that the kubelet has told to end.
+func (t Timing) Termination() Bounds { return Bounds{Upper: t.upper(terminationGrace)} }
+
 // StaticPodRestart bounds the kubelet's first restart of a dead static pod
 // container, which has no back-off.
 func (t Timing) StaticPodRestart() Bounds { return Bounds{Upper: t.upper(15 * time.Second)} }

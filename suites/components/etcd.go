@@ -40,10 +40,15 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		RefuseWritesWithoutAMajority(On(ctx, topology))
 	})
 
-	It("takes the API server beside a lost member with it, and in time the whole node and who is led to it", Claims("ETCD-10"), func(ctx SpecContext) {
+	It("takes the API server beside a lost member with it, and in time the leases of its master, the whole node and who is led to it", Claims("ETCD-10"), func(ctx SpecContext) {
 		d := On(ctx, topology)
-		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		// Whether it leads etcd does not matter: the others elect within seconds.
+		lost := d.EtcdMembers().On(d.Leader(clusters.Scheduler).Node.Name)[0]
+		leading := leadingOn(d, lost.Node)
 		LoseTheAPIServerBeside(d, lost, fault.Stop(lost))
+		for _, component := range leading {
+			Expect(d).To(HandOver(component).Within(clusters.Bounds{Lower: d.Timing.LeaseTakeover().Lower, Upper: d.Timing.HandOverAfterRemoval().Upper}))
+		}
 		RegainTheAPIServerBeside(d, lost)
 		d.Drifted("an API server talks to the member beside it only, and a master's kubelet to the API server beside it; " +
 			"connections that the load balancer had made to it stay with it until its liveness probe ends it, those of workers' kubelets as well")
@@ -61,14 +66,19 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 })
 
 var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Component(clusters.Etcd), Core, func() {
-	It("that is all dead leaves cached reads until the kubelet ends the API server, and workloads alone", Claims("ETCD-04", "ETCD-07", "ETCD-08"), func(ctx SpecContext) {
+	It("that is all dead leaves cached reads until the kubelet ends the API server, and workloads alone, then and afterwards", Claims("ETCD-04", "ETCD-07", "ETCD-08"), func(ctx SpecContext) {
 		d := On(ctx, "single-host-minimal")
+		before, server := d.ApplicationPods(), d.Instances(clusters.APIServer)[0]
+		exits := d.WatchExits(server)
 		d.Inject(fault.HoldDown(d.EtcdMembers()...).Losing(clusters.Etcd))
 
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 		Expect(d).To(Lose(probe.ConsistentRead).Within(d.Timing.Noticed()))
 		Expect(d).To(KeepServing(probe.CachedRead).For(d.Timing.Liveness().Lower))
 		Expect(d).To(Lose(probe.CachedRead).As(record.Refused, record.TimedOut, record.NotReady).Within(d.Timing.Liveness()))
+		served := d.LastServed(probe.CachedRead)
+		Expect(d).To(SeeTheEndOf(server, exits).Within(d.Timing.Liveness()))
+		Expect(d.Took("the last cached read is followed by the end of the API server, which the kubelet lets finish", d.Ended(server, exits, 0)-served, d.Timing.Termination())).To(Succeed())
 		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
 			Expect(d).To(KeepServing(name))
 		}
@@ -77,6 +87,8 @@ var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Compo
 		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d).To(Resume(probe.Schedule).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+		Expect(d.StaysTrueFor("the API calls the node ready", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
+		Expect(d.Told("the pods of applications are the same, and were not restarted", SamePods(before, d.ApplicationPods()))).To(Succeed())
 		d.Drifted("without any member the watch cache serves on, longer than with a minority left, until the liveness probe, which asks etcd, ends the API server")
 	})
 })
@@ -95,7 +107,8 @@ var _ = Describe("etcd without space on a single host", Topology("single-host-mi
 		for _, i := range leaders {
 			Expect(d).To(GiveUp(i, exits).Within(d.Timing.LeaderGivesUp()))
 		}
-		Expect(d.StaysTrueFor("its node is called ready, because nobody could write otherwise", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
+		Expect(d.StaysTrueFor("its node does not renew its lease, and is called ready, because nobody could write otherwise",
+			d.Timing.NodeNotReady().Upper, All(AllNodesReady, NoHeartbeats()))).To(Succeed())
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Write).Within(d.Timing.QuorumReturn()))
@@ -108,21 +121,58 @@ var _ = Describe("etcd on hosts of its own", Topology("external-etcd"), Componen
 	It("loses a member and no API server, and a master takes no member with it", Claims("ETCD-23"), func(ctx SpecContext) {
 		d := On(ctx, "external-etcd")
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		servers := processesOf(ctx, d.Instances(clusters.APIServer))
 		d.Then(fault.PowerOff(lost.Node))
 		Expect(d).To(Pause(probe.Ready).Within(d.Timing.EtcdElection()))
 		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
+		Expect(d).To(KeepServing(probe.CachedRead))
 		d.Undo()
 		d.AwaitHealed()
+		unreplaced(d, servers)
 
-		master := d.With(clusters.ControlPlane)[0]
+		master, members, term := d.With(clusters.ControlPlane)[0], processesOf(ctx, d.EtcdMembers()), d.EtcdTerm()
 		d.Then(fault.PowerOff(master))
 		Expect(d).To(KeepServing(probe.CachedRead).On(d.With(clusters.ControlPlane)[1:]...))
 		Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
 		for _, m := range d.EtcdMembers() {
 			Expect(d.Health(m, "readyz")).To(Equal(200), m.String())
 		}
+		unreplaced(d, members)
+		Expect(d.Told("etcd elects nobody", Unless(d.EtcdTerm() == term, nil))).To(Succeed())
 	})
 })
+
+// leadingOn are the elected components that lead from a node.
+func leadingOn(d *Drill, n *clusters.Node) []clusters.Component {
+	GinkgoHelper()
+	var all []clusters.Component
+	for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
+		if d.Leader(component).Node == n {
+			all = append(all, component)
+		}
+	}
+	return all
+}
+
+// processesOf are the processes that instances have.
+func processesOf(ctx context.Context, instances clusters.Instances) map[clusters.Instance]clusters.Process {
+	GinkgoHelper()
+	all := map[clusters.Instance]clusters.Process{}
+	for _, i := range instances {
+		process, err := i.Process(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		all[i] = process
+	}
+	return all
+}
+
+// unreplaced expects instances to have the processes that they had.
+func unreplaced(d *Drill, before map[clusters.Instance]clusters.Process) {
+	GinkgoHelper()
+	for i, process := range before {
+		Expect(d.Unreplaced(i.String()+" has the process that it had", i, process)).To(Succeed())
+	}
+}
 
 var _ = Describe("An etcd for Events alone", Topology("events-etcd"), Component(clusters.Etcd), Nightly, func() {
 	It("takes the whole API with it in time", Claims("ETCD-21"), func(ctx SpecContext) {

@@ -14,6 +14,7 @@ import (
 
 	"faultline/clusters"
 	"faultline/reports/record"
+	"faultline/suites/probe"
 )
 
 // Request is one thing that a person would ask of the API.
@@ -173,6 +174,17 @@ func (d *Drill) AfterFault(at time.Duration) time.Duration { return at - d.injec
 
 // SinceFault is how long ago the first fault of this phase began to act.
 func (d *Drill) SinceFault() time.Duration { return d.AfterFault(d.now()) }
+
+// LastServed is when the last request of a probe was sent that succeeded, at any vantage point.
+func (d *Drill) LastServed(name probe.Name) time.Duration {
+	var last time.Duration
+	for _, t := range d.timelines(name, nil) {
+		if s, ok := t.LastSuccess(); ok {
+			last = max(last, s.At)
+		}
+	}
+	return last
+}
 
 func (d *Drill) becomesTrue(what string, since time.Duration, within clusters.Bounds, condition Request) error {
 	client, err := d.api()

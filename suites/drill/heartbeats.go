@@ -1,12 +1,17 @@
 package drill
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 )
@@ -32,6 +37,27 @@ func (d *Drill) LedTo(server *clusters.Node) []*clusters.Node {
 	through, nodes := heartbeats(actions), slices.Concat(Masters(d.Nodes), Workers(d.Nodes))
 	d.require(allBeat(through, nodes), "nobody knows to whom kubelets talk")
 	return slices.DeleteFunc(nodes, func(n *clusters.Node) bool { return through[n.Name] != server.Name })
+}
+
+// NoHeartbeats fails when a node has renewed its lease since the first look.
+func NoHeartbeats() Request {
+	var first map[string]time.Time
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		leases, err := c.CoordinationV1().Leases(corev1.NamespaceNodeLease).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		renewed := map[string]time.Time{}
+		for _, l := range leases.Items {
+			if l.Spec.RenewTime != nil {
+				renewed[l.Name] = l.Spec.RenewTime.Time
+			}
+		}
+		if first == nil {
+			first = renewed
+		}
+		return Unless(len(first) > 0 && maps.EqualFunc(first, renewed, time.Time.Equal), fmt.Errorf("leases were renewed at %v and are at %v", first, renewed))
+	}
 }
 
 // allBeat fails unless there is a heartbeat of every node.

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/kubernetes/fake"
+
 	"faultline/clusters"
 )
 
@@ -28,5 +30,27 @@ func TestTheLatestHeartbeatTellsToWhomAKubeletTalks(t *testing.T) {
 	}
 	if err := allBeat(got, []*clusters.Node{one, other}); err == nil {
 		t.Error("a node without a heartbeat passed")
+	}
+}
+
+func TestNoHeartbeatsNoticesARenewal(t *testing.T) {
+	at := time.Now()
+	silent := NoHeartbeats()
+	for name, c := range map[string]struct {
+		renewed time.Time
+		want    bool
+	}{
+		"as at the first look": {at, true},
+		"renewed since":        {at.Add(10 * time.Second), false},
+	} {
+		if err := silent(t.Context(), fake.NewClientset(lease(at))); err != nil {
+			t.Errorf("before %q: %v", name, err)
+		}
+		if err := silent(t.Context(), fake.NewClientset(lease(c.renewed))); (err == nil) != c.want {
+			t.Errorf("%s: %v, want success %t", name, err, c.want)
+		}
+	}
+	if NoHeartbeats()(t.Context(), fake.NewClientset()) == nil {
+		t.Error("nodes without leases are called silent")
 	}
 }

@@ -94,6 +94,40 @@ func PodGone(name string) Request {
 	}
 }
 
+// ApplicationPods are the pods of applications, which go on for as long as nobody deletes them;
+// none of those that the cluster itself needs.
+func (d *Drill) ApplicationPods() []corev1.Pod {
+	ginkgo.GinkgoHelper()
+	client, err := d.api()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	list, err := client.CoreV1().Pods(metav1.NamespaceAll).List(d.ctx, metav1.ListOptions{
+		LabelSelector: clusters.AppLabel, FieldSelector: "metadata.namespace!=" + metav1.NamespaceSystem,
+	})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Expect(list.Items).NotTo(gomega.BeEmpty())
+	return list.Items
+}
+
+// SamePods fails unless they are the same pods, never restarted since.
+func SamePods(before, now []corev1.Pod) error {
+	identity := func(pods []corev1.Pod) []string {
+		var all []string
+		for _, p := range pods {
+			restarts := int32(0)
+			for _, c := range p.Status.ContainerStatuses {
+				restarts += c.RestartCount
+			}
+			all = append(all, fmt.Sprintf("%s (%s, %d restarts)", p.Name, p.UID, restarts))
+		}
+		slices.Sort(all)
+		return all
+	}
+	if was, is := identity(before), identity(now); !slices.Equal(was, is) {
+		return fmt.Errorf("they were %v and are %v", was, is)
+	}
+	return nil
+}
+
 // PodsReady fails unless exactly so many of the selected pods are ready. Those that are being
 // deleted count no more.
 func PodsReady(namespace string, selected metav1.ListOptions, want int) Request {

@@ -87,18 +87,34 @@ func (e *Exits) of(i clusters.Instance) (at time.Duration, ended bool) {
 	return at, ended
 }
 
-// exitExpectation is a matcher on a drill: a leader that cannot renew ends.
+// exitExpectation is a matcher on a drill: a process ends by itself or by its kubelet.
 type exitExpectation struct {
 	instance clusters.Instance
 	exits    *Exits
 	bounds   clusters.Bounds
 	problem  string
+	// does is the end in a word, and from what it is measured from.
+	does, from string
+	since      func(*Drill) (time.Duration, error)
 }
 
 // GiveUp expects the watched process of a leader to end, and measures when, from
 // the last renewal of its lease on.
 func GiveUp(i clusters.Instance, exits *Exits) *exitExpectation {
-	return &exitExpectation{instance: i, exits: exits}
+	return &exitExpectation{instance: i, exits: exits, does: "gives up", from: "its last renewal", since: func(d *Drill) (time.Duration, error) {
+		renewed, ok := d.probes.Leases().Renewed(i.Component)
+		if !ok {
+			return 0, fmt.Errorf("the lease of %s was never seen", i.Component)
+		}
+		return renewed, nil
+	}}
+}
+
+// SeeTheEndOf expects the watched process of an instance to end, and measures when, from the fault on.
+func SeeTheEndOf(i clusters.Instance, exits *Exits) *exitExpectation {
+	return &exitExpectation{instance: i, exits: exits, does: "ends", from: "the fault", since: func(d *Drill) (time.Duration, error) {
+		return d.injected(), nil
+	}}
 }
 
 // Within bounds the measured duration on both sides.
@@ -113,12 +129,12 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("this matcher is about a *drill.Drill, not %T", actual)
 	}
-	renewed, ok := d.probes.Leases().Renewed(e.instance.Component)
-	if !ok {
-		return false, fmt.Errorf("the lease of %s was never seen", e.instance.Component)
+	since, err := e.since(d)
+	if err != nil {
+		return false, err
 	}
 	o := record.Observation{
-		Expected: fmt.Sprintf("%s gives up %s to %s after its last renewal", e.instance.Component, seconds(e.bounds.Lower), seconds(e.bounds.Upper)),
+		Expected: fmt.Sprintf("%s %s %s to %s after %s", e.instance.Component, e.does, seconds(e.bounds.Lower), seconds(e.bounds.Upper), e.from),
 		Lower:    floatOf(e.bounds.Lower), Upper: floatOf(e.bounds.Upper),
 	}
 	d.expects(o.Expected)
@@ -126,13 +142,13 @@ func (e *exitExpectation) Match(actual any) (bool, error) {
 	var ended bool
 	await(d.ctx, func() bool {
 		at, ended = e.exits.of(e.instance)
-		return ended || d.now() > renewed+e.bounds.Upper+patience
+		return ended || d.now() > since+e.bounds.Upper+patience
 	})
-	measured := at - renewed
+	measured := at - since
 	o.Observed, o.Seconds = "its process ended after "+seconds(measured), floatOf(measured)
 	o.OK = ended && measured >= e.bounds.Lower && measured <= e.bounds.Upper
 	if !ended {
-		o.Observed, o.Seconds = fmt.Sprintf("it still ran %s after its last renewal", seconds(d.now()-renewed)), nil
+		o.Observed, o.Seconds = fmt.Sprintf("it still ran %s after %s", seconds(d.now()-since), e.from), nil
 	}
 	d.observe(o)
 	e.problem = o.Expected + ", but: " + o.Observed

@@ -143,26 +143,6 @@ func runsWithout(n *clusters.Node) Request {
 	}
 }
 
-// unchanged fails unless they are the same pods, never restarted since.
-func unchanged(before, now []corev1.Pod) error {
-	identity := func(pods []corev1.Pod) []string {
-		var all []string
-		for _, p := range pods {
-			restarts := int32(0)
-			for _, c := range p.Status.ContainerStatuses {
-				restarts += c.RestartCount
-			}
-			all = append(all, fmt.Sprintf("%s (%s, %d restarts)", p.Name, p.UID, restarts))
-		}
-		slices.Sort(all)
-		return all
-	}
-	if was, is := identity(before), identity(now); !slices.Equal(was, is) {
-		return fmt.Errorf("they were %v and are %v", was, is)
-	}
-	return nil
-}
-
 func isTainted(n *clusters.Node) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
 		node, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})

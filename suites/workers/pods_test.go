@@ -114,19 +114,3 @@ func TestConditions(t *testing.T) {
 		})
 	}
 }
-
-func TestUnchanged(t *testing.T) {
-	before := []corev1.Pod{*pod("a", "n1"), *pod("b", "n1")}
-	if err := unchanged(before, []corev1.Pod{*pod("b", "n1"), *pod("a", "n1")}); err != nil {
-		t.Errorf("in another order: %v", err)
-	}
-	for name, now := range map[string][]corev1.Pod{
-		"one is gone":    {*pod("a", "n1")},
-		"one restarted":  {*pod("a", "n1"), *pod("b", "n1", func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 })},
-		"one is another": {*pod("a", "n1"), *pod("b", "n1", func(p *corev1.Pod) { p.UID = "other" })},
-	} {
-		if unchanged(before, now) == nil {
-			t.Errorf("%s, and they are called the same", name)
-		}
-	}
-}

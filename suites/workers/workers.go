@@ -70,7 +70,7 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, WholeHost, fu
 		Expect(d.StaysTrueFor("nothing happens", d.Timing.NodeNotReady().Lower/2, stillReady(victim))).To(Succeed())
 		d.Undo()
 		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.Noticed()))
-		Expect(d.Told("its pods are the same, and were not restarted", unchanged(before, podsOn(ctx, d, victim)))).To(Succeed())
+		Expect(d.Told("its pods are the same, and were not restarted", SamePods(before, podsOn(ctx, d, victim)))).To(Succeed())
 
 		By("stopping until it is called not ready, and for less than a pod tolerates")
 		Expect(d.StartPod(patientPod(victim, 2*d.Timing.NodeReturn().Upper))).To(Succeed())
@@ -80,7 +80,7 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, WholeHost, fu
 		Expect(d).To(KeepServing(probe.Workload).On(other))
 		d.Undo()
 		Expect(d.BecomesTrue("it is called ready again", d.Timing.NodeReturn(), stillReady(victim))).To(Succeed())
-		Expect(d.Told("the pod is the same, and was not restarted", unchanged(before, named(patient, podsOn(ctx, d, victim))))).To(Succeed())
+		Expect(d.Told("the pod is the same, and was not restarted", SamePods(before, named(patient, podsOn(ctx, d, victim))))).To(Succeed())
 	})
 })
 
@@ -115,7 +115,7 @@ var _ = Describe("A worker whose", Topology(topology), Core, func() {
 
 		d.Undo()
 		Expect(d.BecomesTrue("it is called ready again", d.Timing.NodeReturn(), stillReady(victim))).To(Succeed())
-		Expect(d.Told("its pods are the same, and were not restarted", unchanged(before, podsOn(ctx, d, victim)))).To(Succeed())
+		Expect(d.Told("its pods are the same, and were not restarted", SamePods(before, podsOn(ctx, d, victim)))).To(Succeed())
 	})
 })
 
