@@ -75,6 +75,7 @@ const (
 	cacherRetry         = 30 * time.Second                // watch cache: retries of its store before it gives up
 	reflectorRetry      = 2 * 30 * time.Second            // client-go's reflector: up to 30 s between tries, jittered to twice that
 	cacheWait           = 3 * time.Second                 // watch cache, blockTimeout
+	namespaceGrace      = 5 * time.Second                 // controller manager, namespaceDeletionGracePeriod
 	podCollection       = 20 * time.Second                // controller manager, pod garbage collector (gcCheckPeriod)
 	eventTTL            = time.Hour                       // API server --event-ttl
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
@@ -387,6 +388,10 @@ func (t Timing) MastersReturn() Bounds { return t.WholeAgain(nodeBoot) }
 
 // MemberReturn bounds an etcd member's way back after its process is started.
 func (t Timing) MemberReturn() Bounds { return Bounds{Upper: t.upper(60 * time.Second)} }
+
+// ControlLoops bounds how soon control loops carry out what is asked of them: that which ends
+// namespaces waits for namespaceGrace first.
+func (t Timing) ControlLoops() Bounds { return Bounds{Upper: t.upper(2 * namespaceGrace)} }
 
 // Binding bounds how soon waiting pods are bound once a scheduler leads.
 func (t Timing) Binding() Bounds { return Bounds{Upper: t.upper(30 * time.Second)} }

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -31,18 +32,15 @@ var _ = Describe("Without a controller manager new namespaces", Topology("single
 
 		Expect(d.Attempt("create a namespace", createShortNamespace)).To(BeAccepted())
 		Expect(d.Attempt("create a pod in it", podInShortNamespace)).To(BeRejected(`serviceaccount "default" not found`))
-		Expect(d.StaysTrue("nobody gives it an identity", func(ctx context.Context, c kubernetes.Interface) error {
-			if hasIdentity(ctx, c) == nil {
-				return fmt.Errorf("somebody did")
-			}
-			return nil
-		})).To(Succeed())
+		Expect(d.StaysTrueFor("nobody gives it an identity", d.Timing.ControlLoops().Upper, nobody(identity))).To(Succeed())
 
 		d.Undo()
-		Expect(d.BecomesTrue("it has a service account and the cluster's root certificate", d.Timing.ControlPlaneReturn(d.Outage()), hasIdentity)).To(Succeed())
+		for _, loop := range identity {
+			Expect(d.BecomesTrue("somebody "+loop.name, d.Timing.ControlPlaneReturn(d.Outage()), loop.done)).To(Succeed())
+		}
 		Expect(d.Attempt("create a pod in it", podInShortNamespace)).To(BeAccepted())
 		Expect(d.Attempt("delete the namespace", deleteShortNamespace)).To(BeAccepted())
-		Expect(d.BecomesTrue("the namespace is gone", d.Timing.Binding(), shortNamespaceIsGone)).To(Succeed())
+		Expect(d.BecomesTrue("somebody "+endOfNamespace.name, d.Timing.Binding(), endOfNamespace.done)).To(Succeed())
 	})
 })
 
@@ -55,7 +53,7 @@ func NothingIsCarriedOut(d *Drill) {
 	Expect(d.Attempt("scale a deployment", ScaleTo(3))).To(BeAccepted())
 	Expect(d.Attempt("create a job", createJob)).To(BeAccepted())
 	Expect(d.Attempt("create a namespace and delete it", createAndDeleteNamespace)).To(BeAccepted())
-	Expect(d.StaysTrue("nobody carries out any of it", nobody)).To(Succeed())
+	Expect(d.StaysTrueFor("nobody carries out any of it", d.Timing.ControlLoops().Upper, nobody(controlLoops))).To(Succeed())
 	Expect(d).To(KeepServing(probe.Schedule))
 	Expect(d).To(KeepServing(probe.Write))
 	for _, name := range []probe.Name{probe.Workload, probe.Service, probe.ServiceAPI, probe.Resolve} {
@@ -75,14 +73,6 @@ const (
 	shortNamespace = "faultline-attempt"
 )
 
-// hasIdentity fails unless pods in the short-lived namespace have a service account, and
-// its certificate authority.
-func hasIdentity(ctx context.Context, c kubernetes.Interface) error {
-	_, account := c.CoreV1().ServiceAccounts(shortNamespace).Get(ctx, "default", metav1.GetOptions{})
-	_, root := c.CoreV1().ConfigMaps(shortNamespace).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
-	return errors.Join(account, root)
-}
-
 func podInShortNamespace(ctx context.Context, c kubernetes.Interface) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "attempt-"},
@@ -92,44 +82,87 @@ func podInShortNamespace(ctx context.Context, c kubernetes.Interface) error {
 	return err
 }
 
-// controlLoops are what somebody has to do about the accepted changes.
-var controlLoops = []struct {
+// loop is what somebody has to do about an accepted change.
+type loop struct {
 	name string
-	done func(context.Context, kubernetes.Interface) error
-}{
-	{"scales the deployment's replica set", func(ctx context.Context, c kubernetes.Interface) error {
-		d, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
-		if err == nil && d.Status.Replicas != 3 {
-			err = fmt.Errorf("the deployment has %d replicas", d.Status.Replicas)
-		}
-		return err
-	}},
-	{"makes a pod for the job", func(ctx context.Context, c kubernetes.Interface) error {
-		pods, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
-		if err == nil && len(pods.Items) == 0 {
-			err = fmt.Errorf("the job has no pod")
-		}
-		return err
-	}},
-	{"ends the deleted namespace", shortNamespaceIsGone},
+	// look tells whether it is done, and what it saw. An API that does not answer says neither.
+	look func(context.Context, kubernetes.Interface) (done bool, saw string, err error)
 }
 
-func shortNamespaceIsGone(ctx context.Context, c kubernetes.Interface) error {
+// done fails unless somebody has done it.
+func (l loop) done(ctx context.Context, c kubernetes.Interface) error {
+	done, saw, err := l.look(ctx, c)
+	if err != nil {
+		return err
+	}
+	return Unless(done, errors.New(saw))
+}
+
+// nobody fails when a control loop has done its work, or when it cannot be told.
+func nobody(loops []loop) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		for _, l := range loops {
+			done, saw, err := l.look(ctx, c)
+			if err != nil {
+				return err
+			}
+			if done {
+				return fmt.Errorf("somebody %s: %s", l.name, saw)
+			}
+		}
+		return nil
+	}
+}
+
+var endOfNamespace = loop{"ends the deleted namespace", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
 	list, err := c.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + shortNamespace})
-	if err == nil && len(list.Items) > 0 {
-		err = fmt.Errorf("the namespace is %s", list.Items[0].Status.Phase)
+	if err != nil || len(list.Items) == 0 {
+		return err == nil, "it is gone", err
 	}
-	return err
+	return false, fmt.Sprintf("the namespace is %s", list.Items[0].Status.Phase), nil
+}}
+
+// controlLoops are those that a controller manager is expected to run.
+var controlLoops = []loop{
+	{"scales the deployment's replica set", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		d, err := c.AppsV1().Deployments(Namespace).Get(ctx, Deployment, metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		return d.Status.Replicas == 3, fmt.Sprintf("the deployment has %d replicas", d.Status.Replicas), nil
+	}},
+	{"makes a pod for the job", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		pods, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
+		if err != nil {
+			return false, "", err
+		}
+		return len(pods.Items) > 0, fmt.Sprintf("the job has %d pods", len(pods.Items)), nil
+	}},
+	endOfNamespace,
 }
 
-// nobody is true while no control loop has done its work.
-func nobody(ctx context.Context, c kubernetes.Interface) error {
-	for _, loop := range controlLoops {
-		if loop.done(ctx, c) == nil {
-			return fmt.Errorf("somebody %s", loop.name)
-		}
+// identity is what pods in a new namespace need.
+var identity = []loop{
+	{"gives it a service account", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		_, err := c.CoreV1().ServiceAccounts(shortNamespace).Get(ctx, "default", metav1.GetOptions{})
+		return found(err)
+	}},
+	{"gives it the cluster's root certificate", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		_, err := c.CoreV1().ConfigMaps(shortNamespace).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		return found(err)
+	}},
+}
+
+// found tells what the API has from what it has not, and both from no answer.
+func found(err error) (bool, string, error) {
+	switch {
+	case err == nil:
+		return true, "it is there", nil
+	case apierrors.IsNotFound(err):
+		return false, err.Error(), nil
+	default:
+		return false, "", err
 	}
-	return nil
 }
 
 func createJob(ctx context.Context, c kubernetes.Interface) error {
