@@ -268,6 +268,14 @@ func (t Timing) NodeNotReady() Bounds {
 	return Bounds{Lower: g - nodeLeaseRenewal, Upper: t.upper(g + 2*nodeMonitorPeriod)}
 }
 
+// NodeNoticed bounds when a controller manager that is back after an outage marks a node that
+// fell silent meanwhile: it waits for the lease of the one before, and the grace period begins
+// anew with its first look.
+func (t Timing) NodeNoticed(outage time.Duration) Bounds {
+	back := t.LeaseReturn(outage)
+	return Bounds{Lower: back.Lower + t.Profile.NodeMonitorGracePeriod, Upper: back.Upper + t.NodeNotReady().Upper}
+}
+
 // EndpointsGone bounds when nobody is led to a silent node's pods any more: with the node
 // they are called not ready, and every node's kube-proxy follows.
 func (t Timing) EndpointsGone() Bounds {
@@ -293,6 +301,10 @@ func (t Timing) EvictionOf(nodes int) Bounds {
 	b.Upper += t.upper(time.Duration(nodes-1) * nodeEvictionPause)
 	return b
 }
+
+// EvictionTakenBack bounds when no node is given up any more because all are silent: the
+// controller manager looks at them together.
+func (t Timing) EvictionTakenBack() Bounds { return Bounds{Upper: t.upper(2 * nodeMonitorPeriod)} }
 
 // StaleEndpoints bounds how long a service leads to a node that died while the API was
 // down, from the API's return on: a controller manager has to lead, and to wait for the

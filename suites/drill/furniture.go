@@ -22,6 +22,9 @@ const Namespace = "faultline-drill"
 // none, for drills to change.
 const Deployment = "attempt"
 
+// ReplicaContainer is what its replicas call their container.
+const ReplicaContainer = "heartbeat"
+
 // furnish creates what drills change. What exists already is kept.
 func (b *Bench) furnish(ctx context.Context, c *clusters.Cluster) error {
 	client, err := c.Client(c.Front())
@@ -60,7 +63,7 @@ func (b *Bench) createDeployment(ctx context.Context, c kubernetes.Interface) er
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{Containers: []corev1.Container{{
-					Name: "heartbeat", Image: b.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: []string{"heartbeat"},
+					Name: ReplicaContainer, Image: b.Images.Workload, ImagePullPolicy: corev1.PullNever, Args: []string{"heartbeat"},
 				}}},
 			},
 		},

@@ -46,7 +46,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 
 		Expect(d).To(Lose(probe.Workload).On(victim).Within(d.Timing.Noticed()))
 		d.Hold(d.Timing.Binding().Upper)
-		Expect(d.Told("its kubelet runs, and none of its pods", Unless(containersRun(ctx, victim) != nil, nil))).To(Succeed())
+		Expect(d.Told("its kubelet runs, and none of its pods", nothingRuns(ctx, victim))).To(Succeed())
 		Expect(d).To(KeepServing(probe.Workload).On(other))
 
 		d.Undo()
@@ -111,11 +111,12 @@ var _ = Describe("With one master", Topology("single-master"), Core, func() {
 		d := On(ctx, topology)
 		victim, other := workers(d)
 		occupy(d, victim)
+		had := replicasOn(ctx, d, victim)
 		d.Inject(fault.Partition([]*clusters.Node{victim}, d.With(clusters.ControlPlane)))
 
 		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
 		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
-		Expect(d.Told("its own replicas run on", containersRun(ctx, victim))).To(Succeed())
+		Expect(d.Told("its own replicas run on", replicasRun(ctx, victim, had))).To(Succeed())
 		Expect(d).To(KeepServing(probe.Workload))
 		Expect(d).To(KeepServing(probe.Write))
 		Expect(d.BecomesTrue("as many replicas as before run on "+other.Name, d.Timing.Binding(), allReady)).To(Succeed())

@@ -190,6 +190,17 @@ func stillReady(n *clusters.Node) Request {
 	}
 }
 
+// notReady fails unless the API calls the node not ready.
+func notReady(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		node, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		return Unless(!IsReady(*node), fmt.Errorf("node %s is ready", n.Name))
+	}
+}
+
 // bareIsDeleted fails unless the bare pod is marked for deletion, and still there.
 func bareIsDeleted(ctx context.Context, c kubernetes.Interface) error {
 	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
@@ -199,11 +210,34 @@ func bareIsDeleted(ctx context.Context, c kubernetes.Interface) error {
 	return err
 }
 
-// containersRun fails unless the node's own runtime has replicas that run.
-func containersRun(ctx context.Context, n *clusters.Node) error {
-	out, err := n.Exec(ctx, "crictl", "ps", "--quiet", "--state", "running", "--label", "io.kubernetes.pod.namespace="+Namespace)
-	if err == nil && strings.TrimSpace(string(out)) == "" {
-		err = fmt.Errorf("none of them runs on %s", n.Name)
+// running counts the containers of the drills' pods that run on a node, by its own runtime; with a
+// name, those of that name only.
+func running(ctx context.Context, n *clusters.Node, names ...string) (int, error) {
+	argv := []string{"crictl", "ps", "--quiet", "--state", "running", "--label", "io.kubernetes.pod.namespace=" + Namespace}
+	for _, name := range names {
+		argv = append(argv, "--name", "^"+name+"$")
 	}
-	return err
+	out, err := n.Exec(ctx, argv...)
+	return len(strings.Fields(string(out))), err
+}
+
+// replicasRun fails unless so many replicas of the drills' deployment run on a node.
+func replicasRun(ctx context.Context, n *clusters.Node, want int) error {
+	have, err := running(ctx, n, ReplicaContainer)
+	return Unless(err == nil && have == want, errors.Join(err, fmt.Errorf("%d replicas run on %s, want %d", have, n.Name, want)))
+}
+
+// nothingRuns fails unless the kubelet of a node runs, and none of the drills' pods.
+func nothingRuns(ctx context.Context, n *clusters.Node) error {
+	if _, err := n.Instances(clusters.Kubelet)[0].Process(ctx); err != nil {
+		return err
+	}
+	have, err := running(ctx, n)
+	return Unless(err == nil && have == 0, errors.Join(err, fmt.Errorf("%d containers run on %s", have, n.Name)))
+}
+
+// replicasOn counts the replicas that the API has on a node.
+func replicasOn(ctx context.Context, d *Drill, n *clusters.Node) int {
+	GinkgoHelper()
+	return len(slices.DeleteFunc(podsOf(ctx, d), func(p corev1.Pod) bool { return p.Spec.NodeName != n.Name || p.DeletionTimestamp != nil }))
 }

@@ -1,6 +1,9 @@
 package workers
 
 import (
+	"context"
+	"errors"
+	"io"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -30,7 +33,7 @@ func pod(name, node string, change ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
-func notReady(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse }
+func unready(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse }
 
 func node(ready corev1.ConditionStatus, taints ...corev1.Taint) *corev1.Node {
 	return &corev1.Node{
@@ -71,11 +74,11 @@ func TestConditions(t *testing.T) {
 		{"tainted", isTainted(n1), []runtime.Object{node(corev1.ConditionUnknown, unreachable)}, true},
 		{"not tainted", isTainted(n1), []runtime.Object{node(corev1.ConditionUnknown)}, false},
 		{"no node to be tainted", isTainted(n1), nil, false},
-		{"none ready", noneReady(n1), []runtime.Object{pod("a", "n1", notReady)}, true},
-		{"one ready", noneReady(n1), []runtime.Object{pod("a", "n1", notReady), pod("b", "n1")}, false},
+		{"none ready", noneReady(n1), []runtime.Object{pod("a", "n1", unready)}, true},
+		{"one ready", noneReady(n1), []runtime.Object{pod("a", "n1", unready), pod("b", "n1")}, false},
 		{"still ready", stillReady(n1), append([]runtime.Object{node(corev1.ConditionTrue)}, four[:2]...), true},
 		{"a node that is not", stillReady(n1), append([]runtime.Object{node(corev1.ConditionUnknown)}, four[:2]...), false},
-		{"a pod that is not", stillReady(n1), []runtime.Object{node(corev1.ConditionTrue), pod("a", "n1", notReady)}, false},
+		{"a pod that is not", stillReady(n1), []runtime.Object{node(corev1.ConditionTrue), pod("a", "n1", unready)}, false},
 		{"all ready", allReady, []runtime.Object{deployment(2, replicas, replicas)}, true},
 		{"too few", allReady, []runtime.Object{deployment(2, replicas, replicas-1)}, false},
 		{"too many", allReady, []runtime.Object{deployment(2, replicas+1, replicas)}, false},
@@ -84,6 +87,9 @@ func TestConditions(t *testing.T) {
 		{"none pending", somePending, four, false},
 		{"as many as replicas", noPodTooMany, four, true},
 		{"one too many", noPodTooMany, append([]runtime.Object{pod("e", "n1")}, four...), false},
+		{"a silent node", notReady(n1), []runtime.Object{node(corev1.ConditionUnknown)}, true},
+		{"a node that is heard", notReady(n1), []runtime.Object{node(corev1.ConditionTrue)}, false},
+		{"no node to be silent", notReady(n1), nil, false},
 		{"bare and deleted", bareIsDeleted, []runtime.Object{pod(bare, "n1", deleted)}, true},
 		{"bare and kept", bareIsDeleted, []runtime.Object{pod(bare, "n1")}, false},
 		{"bare and gone, not deleted", bareIsDeleted, nil, false},
@@ -92,15 +98,15 @@ func TestConditions(t *testing.T) {
 		{"bare and restarted", wasRestarted, []runtime.Object{pod(bare, "n1", restarted)}, true},
 		{"bare and not restarted", wasRestarted, []runtime.Object{pod(bare, "n1")}, false},
 		{"runs elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n2")}, true},
-		{"is not ready elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n1"), pod("b", "n2", notReady)}, false},
+		{"is not ready elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n1"), pod("b", "n2", unready)}, false},
 		{"the service is spread", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n2", web)}, true},
 		{"the service is on one node", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n1", web)}, false},
-		{"the service is not ready", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n2", web, notReady)}, false},
+		{"the service is not ready", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n2", web, unready)}, false},
 		{"nobody given up", atMostGivenUp(0), []runtime.Object{node(corev1.ConditionUnknown)}, true},
 		{"one given up", atMostGivenUp(0), []runtime.Object{node(corev1.ConditionUnknown, unreachable)}, false},
 		{"one given up of one allowed", atMostGivenUp(1), []runtime.Object{node(corev1.ConditionUnknown, unreachable)}, true},
 		{"two ready by host", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"))}, true},
-		{"one of them is not", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), notReady)}, false},
+		{"one of them is not", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), unready)}, false},
 		{"one of them is deleted", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), deleted)}, false},
 		{"others are ready", readyOf(clusters.ByHost, 1), []runtime.Object{pod("a", "n1", of("by-node"))}, false},
 		{"one waits", waits(clusters.ByHost), []runtime.Object{pod("a", "", of("by-host"))}, true},
@@ -112,5 +118,40 @@ func TestConditions(t *testing.T) {
 				t.Errorf("got %v, want success %t", err, test.want)
 			}
 		})
+	}
+}
+
+// answering is a node whose runtime answers with containers or not at all, and whose kubelet runs or
+// does not.
+func answering(containers string, runtimeErr error, kubelet string) *clusters.Node {
+	n := &clusters.Node{Name: "n1", Role: clusters.Worker}
+	(&clusters.Cluster{Nodes: []*clusters.Node{n}}).Reach(func(_ context.Context, _ string, _ io.Reader, argv ...string) ([]byte, error) {
+		if argv[0] == "crictl" {
+			return []byte(containers), runtimeErr
+		}
+		return []byte(kubelet), nil
+	})
+	return n
+}
+
+func TestARuntimeThatDoesNotAnswerRunsNeitherSomethingNorNothing(t *testing.T) {
+	const runs = "7 S 100\n"
+	for name, c := range map[string]struct {
+		node         *clusters.Node
+		two, nothing bool
+	}{
+		"two containers":                   {answering("a\nb\n", nil, runs), true, false},
+		"one":                              {answering("a\n", nil, runs), false, false},
+		"none":                             {answering("", nil, runs), false, true},
+		"none, and no kubelet":             {answering("", nil, ""), false, false},
+		"a runtime that does not answer":   {answering("", errors.New("no answer"), runs), false, false},
+		"a runtime that answers and fails": {answering("a\nb\n", errors.New("no answer"), runs), false, false},
+	} {
+		if err := replicasRun(t.Context(), c.node, 2); (err == nil) != c.two {
+			t.Errorf("%s: %v, want two replicas %t", name, err, c.two)
+		}
+		if err := nothingRuns(t.Context(), c.node); (err == nil) != c.nothing {
+			t.Errorf("%s: %v, want nothing %t", name, err, c.nothing)
+		}
 	}
 }
