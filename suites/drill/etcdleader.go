@@ -75,6 +75,17 @@ func (e *electionExpectation) NegatedFailureMessage(any) string {
 	return "expected that etcd's leader stays"
 }
 
+// WithoutEtcdLeader tells whether something that took from an instant to another was under way
+// while etcd had no leader: after the last fault had acted, and before one led in a higher term.
+func (d *Drill) WithoutEtcdLeader(began, ended time.Time) bool {
+	if len(d.injections) == 0 {
+		return false
+	}
+	_, after := nextTerm(d.probes.Etcd().Changes(), d.injected())
+	acted := d.injections[len(d.injections)-1].Instants().Injected
+	return after.Leader != "" && d.At(began) < after.At && ended.After(acted)
+}
+
 // EtcdTerm is the highest term of etcd that any member has told: it grows with every election.
 func (d *Drill) EtcdTerm() uint64 {
 	views := d.probes.Etcd().Changes()

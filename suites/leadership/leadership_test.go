@@ -70,34 +70,45 @@ func TestPlacements(t *testing.T) {
 func TestContend(t *testing.T) {
 	exists := apierrors.NewAlreadyExists(schema.GroupResource{}, "lock")
 	for name, c := range map[string]struct {
-		answer func(rival string) error
-		winner string
-		fails  bool
+		answer     func(rival string) error
+		winner     string
+		unanswered int
+		fails      bool
 	}{
 		"one wins": {func(rival string) error {
 			if rival == "rival-3" {
 				return nil
 			}
 			return exists
-		}, "rival-3", false},
+		}, "rival-3", 0, false},
 		"two win": {func(rival string) error {
 			if rival == "rival-3" || rival == "rival-4" {
 				return nil
 			}
 			return exists
-		}, "", true},
-		"all lose": {func(string) error { return exists }, "", true},
+		}, "", 0, true},
+		"all lose": {func(string) error { return exists }, "", 0, true},
+		"one wins, and another has no answer": {func(rival string) error {
+			switch rival {
+			case "rival-3":
+				return nil
+			case "rival-4":
+				return errors.New("no answer")
+			}
+			return exists
+		}, "rival-3", 1, false},
 		"one without an answer, and nobody wins": {func(rival string) error {
 			if rival == "rival-3" {
 				return errors.New("no answer")
 			}
 			return exists
-		}, "", false},
+		}, "", 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			winner, err := contend(make([]kubernetes.Interface, 3), apierrors.IsAlreadyExists, func(_ kubernetes.Interface, rival string) error { return c.answer(rival) })
-			if winner != c.winner || (err != nil) != c.fails {
-				t.Errorf("got %q, %v", winner, err)
+			a := arena{clients: make([]kubernetes.Interface, 3)}
+			got, err := a.contend(apierrors.IsAlreadyExists, func(_ kubernetes.Interface, rival string) error { return c.answer(rival) })
+			if got.winner != c.winner || got.unanswered != c.unanswered || (err != nil) != c.fails {
+				t.Errorf("got %+v, %v", got, err)
 			}
 		})
 	}
@@ -145,8 +156,30 @@ func TestRestsNoticesAnAct(t *testing.T) {
 // A store without versions accepts every change: that is what the contest has to find.
 func TestContestFindsTwoWinners(t *testing.T) {
 	client := fake.NewClientset()
-	err := contest(t.Context(), []kubernetes.Interface{client, client}, "test", contests)
+	a := arena{clients: []kubernetes.Interface{client, client}, answers: time.Second}
+	_, err := a.contests(t.Context(), "test", func(round int) bool { return round == rounds })
 	if err == nil || !strings.Contains(err.Error(), "were all told that they won") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatBecameOfContests(t *testing.T) {
+	won, silent, half := contest{winner: "rival-3"}, contest{unanswered: 4}, contest{winner: "rival-3", unanswered: 1}
+	for name, c := range map[string]struct {
+		fought      []contest
+		known, most bool
+	}{
+		"all are won":                {[]contest{won, won}, true, true},
+		"one has no winner":          {[]contest{won, silent}, false, true},
+		"one rival has no answer":    {[]contest{won, half}, false, true},
+		"most have no winner":        {[]contest{won, silent, silent}, false, false},
+		"nobody has competed at all": {nil, true, false},
+	} {
+		if err := everybodyKnows(c.fought); (err == nil) != c.known {
+			t.Errorf("%s: %v, want everybody to know %t", name, err, c.known)
+		}
+		if err := mostAreWon(c.fought); (err == nil) != c.most {
+			t.Errorf("%s: %v, want most to be won %t", name, err, c.most)
+		}
 	}
 }
