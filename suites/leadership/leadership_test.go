@@ -47,15 +47,19 @@ func TestSucceeds(t *testing.T) {
 
 func TestPlacements(t *testing.T) {
 	bind := func(uid string, code int) clusters.Action {
-		return clusters.Action{Resource: "pods", Subresource: "binding", Name: "p", UID: uid, Code: code}
+		return clusters.Action{Resource: "pods", Subresource: "binding", Name: "crowd-7", UID: uid, Code: code}
 	}
-	created := clusters.Action{Resource: "pods", Name: "p", UID: "1", Code: 201}
+	created := clusters.Action{Resource: "pods", Name: "crowd-7", UID: "1", Code: 201}
+	another := bind("3", 201)
+	another.Name = "s-probe"
 	for name, c := range map[string]struct {
 		actions         []clusters.Action
 		placed, refused int
 		fails           bool
 	}{
-		"one place, others refused":           {[]clusters.Action{created, bind("1", 201), bind("1", 409), bind("1", 404)}, 1, 2, false},
+		"one place, another refused":          {[]clusters.Action{created, bind("1", 201), bind("1", 409)}, 1, 1, false},
+		"a place that is refused otherwise":   {[]clusters.Action{bind("1", 201), bind("1", 404), bind("2", 500)}, 1, 0, false},
+		"a pod of others":                     {[]clusters.Action{bind("1", 201), another}, 1, 0, false},
 		"a pod made again with the same name": {[]clusters.Action{bind("1", 201), bind("2", 201)}, 2, 0, false},
 		"two places for one pod":              {[]clusters.Action{bind("1", 201), bind("2", 201), bind("1", 201)}, 0, 0, true},
 		"pods that nothing tells apart":       {[]clusters.Action{bind("", 201), bind("", 201)}, 0, 0, true},
@@ -63,6 +67,14 @@ func TestPlacements(t *testing.T) {
 		placed, refused, err := placements(c.actions)
 		if placed != c.placed || refused != c.refused || (err != nil) != c.fails {
 			t.Errorf("%s: %d placed, %d refused, %v", name, placed, refused, err)
+		}
+	}
+}
+
+func TestWantedByAll(t *testing.T) {
+	for _, c := range []struct{ old, replicas, want int }{{1, 8, 24}, {8, 1, 24}, {1, 1, 3}} {
+		if got := wantedByAll(3, c.old, c.replicas); got != c.want {
+			t.Errorf("from %d to %d: %d, want %d", c.old, c.replicas, got, c.want)
 		}
 	}
 }
