@@ -96,6 +96,11 @@ func (t Timing) upper(d time.Duration) time.Duration {
 // rounds of the election timeout.
 func (t Timing) EtcdElection() Bounds { return Bounds{Upper: t.upper(5 * etcdElectionTimeout)} }
 
+// DeposingStall is for how long a leader of etcd may be stalled and has lost its office: followers
+// wait for its word for up to twice the election timeout, as chance has it. It is how long something
+// is done, and no bound.
+func (t Timing) DeposingStall() time.Duration { return 2 * etcdElectionTimeout }
+
 // QuorumReturn bounds the first write after a majority is back.
 func (t Timing) QuorumReturn() Bounds { return Bounds{Upper: t.upper(15 * etcdElectionTimeout)} }
 
