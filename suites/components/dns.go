@@ -8,7 +8,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -41,16 +40,27 @@ var _ = Describe("Without DNS", Topology("single-host-minimal"), Component(clust
 })
 
 var _ = Describe("DNS on three hosts", Topology("three-host-stacked"), Component(clusters.CoreDNS), Core, func() {
-	It("is lost with the first master until its pods are evicted", Claims("DNS-03"), func(ctx SpecContext) {
+	It("is lost with the first master, where both servers are gathered, until they are evicted, and not where they are spread", Claims("DNS-03"), func(ctx SpecContext) {
 		d := On(ctx, "three-host-stacked")
 		first := d.With(clusters.ControlPlane)[0]
-		gatherDNS(ctx, d, first)
 		others := d.Survivors(first.Host)
-		d.Inject(fault.PowerOff(d.Host(first.Host)...).Losing(clusters.CoreDNS))
+		d.Afterwards(cordon(false, d.Nodes...))
 
+		By("losing the first master when both servers are on it, as kubeadm leaves them when the other nodes join later")
+		placeDNS(ctx, d, first)
+		d.Then(fault.PowerOff(d.Host(first.Host)...).Losing(clusters.CoreDNS))
 		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
 		Expect(d).To(VisiblyPause(probe.Resolve).InCluster(others...).Within(d.Timing.Replacement()))
-		d.Drifted("both DNS servers are where there was one node when they were placed")
+		d.Undo()
+		Expect(d.BecomesTrue("every node is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		d.AwaitHealed()
+
+		By("losing it when one of them is on another host")
+		placeDNS(ctx, d, first, others[0])
+		d.Then(fault.PowerOff(d.Host(first.Host)...))
+		Expect(d).To(Pause(probe.Resolve).InCluster(others...).Within(d.Timing.EndpointsGone()))
+		Expect(d.LostInPart(probe.Resolve, others...)).To(Succeed())
+		d.Drifted("both DNS servers stay where there was one node when they were placed, which was arranged here; spread over two hosts they survive the same loss")
 	})
 })
 
@@ -89,32 +99,58 @@ func NobodyRemembersAName(d *Drill) {
 	Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 }
 
-// gatherDNS puts both DNS servers on a node, where kubeadm leaves them when the other nodes
-// join later: they are placed once, and nobody moves them.
-func gatherDNS(ctx context.Context, d *Drill, first *clusters.Node) {
+// dnsServers is how many kubeadm asks for.
+const dnsServers = 2
+
+// placeDNS puts the DNS servers on nodes, as many on each: they are placed once, while the other
+// nodes are closed, and nobody moves them.
+func placeDNS(ctx context.Context, d *Drill, nodes ...*clusters.Node) {
 	GinkgoHelper()
-	d.Afterwards(cordon(false, d.Nodes...))
-	others := slices.DeleteFunc(slices.Clone(d.Nodes), func(n *clusters.Node) bool { return n == first })
+	others := slices.DeleteFunc(slices.Clone(d.Nodes), func(n *clusters.Node) bool { return slices.Contains(nodes, n) })
 	Expect(d.Attempt("close the other nodes to pods", cordon(true, others...))).To(BeAccepted())
 	Expect(d.Attempt("delete the DNS servers", deleteDNS)).To(BeAccepted())
-	Expect(d.BecomesTrue("both DNS servers are on "+first.Name, d.Timing.Binding(), func(ctx context.Context, c kubernetes.Interface) error {
-		pods, err := c.CoreV1().Pods("kube-system").List(ctx, dnsPods)
+	where := "the two DNS servers are on " + nodes[0].Name
+	for _, n := range nodes[1:] {
+		where += " and " + n.Name
+	}
+	Expect(d.BecomesTrue(where, d.Timing.Binding(), dnsOn(nodes))).To(Succeed())
+	Expect(d.Attempt("open the other nodes", cordon(false, others...))).To(BeAccepted())
+	// Until the nodes' proxies know them, too.
+	Expect(d.StaysTrue(where, dnsOn(nodes))).To(Succeed())
+	Eventually(func() int {
+		placed := 0
+		for _, n := range nodes {
+			placed += len(d.Placed(clusters.CoreDNS).On(n.Name))
+		}
+		return placed
+	}).WithContext(ctx).WithTimeout(d.Timing.Binding().Upper).Should(Equal(dnsServers))
+}
+
+// dnsOn fails unless as many of the DNS servers are ready on each of the nodes, and none elsewhere.
+// Where those that are about to go have kept both on one of two, it deletes one: they repel each
+// other.
+func dnsOn(nodes []*clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(metav1.NamespaceSystem).List(ctx, dnsPods)
 		if err != nil {
 			return err
 		}
-		ready := 0
-		for _, p := range pods.Items {
-			if p.Spec.NodeName == first.Name && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
-				ready++
+		ready := map[string][]string{}
+		for _, p := range list.Items {
+			if p.DeletionTimestamp == nil && clusters.PodReady(&p) {
+				ready[p.Spec.NodeName] = append(ready[p.Spec.NodeName], p.Name)
 			}
 		}
-		if ready != 2 || len(pods.Items) != 2 {
-			return fmt.Errorf("%d of %d run there", ready, len(pods.Items))
+		for _, n := range nodes {
+			switch have := ready[n.Name]; {
+			case len(have) > dnsServers/len(nodes):
+				return errors.Join(fmt.Errorf("%v are all on %s", have, n.Name), c.CoreV1().Pods(metav1.NamespaceSystem).Delete(ctx, have[0], metav1.DeleteOptions{}))
+			case len(have) < dnsServers/len(nodes):
+				return fmt.Errorf("on %s %v are ready", n.Name, have)
+			}
 		}
-		return nil
-	})).To(Succeed())
-	Expect(d.Attempt("open the other nodes", cordon(false, others...))).To(BeAccepted())
-	Eventually(func() int { return len(d.Placed(clusters.CoreDNS).On(first.Name)) }).WithContext(ctx).Should(Equal(2))
+		return Unless(len(list.Items) == dnsServers, fmt.Errorf("there are %d pods", len(list.Items)))
+	}
 }
 
 // dnsPods selects the DNS servers.

@@ -2,10 +2,13 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
+	"faultline/clusters"
+	"faultline/reports/record"
 	"faultline/suites/probe"
 )
 
@@ -38,6 +41,37 @@ func lookPart(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline, 
 	now := d.now()
 	taken, _ := t.Taken(from, now)
 	return finding{true, fmt.Sprintf("%.0f %% of %d requests fail (%s)", 100*(1-t.SuccessRatio(from, now)), taken, waysText(t.Ways(from, now))), nil}
+}
+
+// LostInPart fails unless, while requests of a probe from pods on these nodes failed after the fault,
+// others succeeded.
+func (d *Drill) LostInPart(name probe.Name, nodes ...*clusters.Node) error {
+	var vantages []string
+	for _, n := range nodes {
+		vantages = append(vantages, probe.InCluster(n.Name))
+	}
+	var errs []error
+	for _, t := range d.timelines(name, vantages) {
+		if served, failed := amongFailures(t.Samples(d.landed(), d.now())); served == 0 && failed > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d requests failed in a row", t, failed))
+		}
+	}
+	return d.Told(fmt.Sprintf("meanwhile a part of %s is served", name), errors.Join(errs...))
+}
+
+// amongFailures counts the successes between the first failure and the last, and the failures.
+func amongFailures(samples []probe.Sample) (served, failed int) {
+	since := 0
+	for _, s := range samples {
+		switch {
+		case s.Down() && !s.Blind:
+			served, since = served+since, 0
+			failed++
+		case s.Way == record.Up && failed > 0:
+			since++
+		}
+	}
+	return served, failed
 }
 
 func judgePart(t *probe.Timeline, from, until time.Duration, share float64) error {
