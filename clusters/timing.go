@@ -161,9 +161,10 @@ func (t Timing) LeaderGivesUp() Bounds {
 
 // LeaderlessGap bounds the time without any leader after one that could not renew: it gave
 // up RenewDeadline after a try that began a RetryPeriod after its last renewal, and nobody
-// takes over before LeaseDuration.
+// takes over before LeaseDuration. That its end is seen a moment late is outweighed by the
+// followers, who count from their own next look at that renewal.
 func (t Timing) LeaderlessGap() Bounds {
-	return Bounds{Lower: LeaseDuration - RenewDeadline - 2*RetryPeriod, Upper: t.upper(LeaseDuration - RenewDeadline + FollowerRetry + RenewDeadline/2)}
+	return Bounds{Lower: LeaseDuration - RenewDeadline - RetryPeriod, Upper: t.upper(LeaseDuration - RenewDeadline + FollowerRetry + RenewDeadline/2)}
 }
 
 // DeposedLeader bounds how long a leader that was stopped while another took over goes on

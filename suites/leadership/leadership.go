@@ -3,8 +3,6 @@
 package leadership
 
 import (
-	"time"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -73,7 +71,7 @@ var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, fu
 // OneOfEachActs is the experiment of LEAD-01; sabotage runs use it too.
 func OneOfEachActs(d *Drill) {
 	GinkgoHelper()
-	Expect(d).To(HaveOneActor(clusters.Scheduler, clusters.ControllerManager).For(10 * time.Second))
+	Expect(d).To(HaveOneActor(clusters.Scheduler, clusters.ControllerManager).For(clusters.LeaseDuration))
 }
 
 var _ = Describe("The only scheduler and the only controller manager", Topology("single-host-minimal"), Core, func() {
