@@ -50,3 +50,21 @@ func TestAShortOutageIsNotGivenTheLongestBackOff(t *testing.T) {
 		t.Errorf("after 20 s within %s, after one hour %s, after two %s", short.Upper, long.Upper, longer.Upper)
 	}
 }
+
+// What a mechanism forbids to undercut has to leave it room, on a machine without any slack too.
+func TestLowerBoundsLeaveRoom(t *testing.T) {
+	for _, profile := range []Profile{FastProfile(), DocumentedProfile()} {
+		timing := Timing{Profile: profile, Slack: 1}
+		for name, b := range map[string]Bounds{
+			"ServiceDropsServer": timing.ServiceDropsServer(), "LeaderlessGap": timing.LeaderlessGap(), "LeaseHeld": timing.LeaseHeld(),
+			"NodeNoticed": timing.NodeNoticed(0), "Liveness": timing.Liveness(), "Replacement": timing.Replacement(),
+		} {
+			if b.Lower <= 0 || b.Lower >= b.Upper {
+				t.Errorf("%s: %s is to take %s to %s", profile.Name, name, b.Lower, b.Upper)
+			}
+		}
+		if gap := timing.LeaderlessGap().Lower; gap != 3*time.Second {
+			t.Errorf("%s: nobody leads for %s at least, and claim LEAD-10 says 3 s", profile.Name, gap)
+		}
+	}
+}
