@@ -169,11 +169,8 @@ func (d *Drill) BecomesTrueAfterFault(what string, within clusters.Bounds, condi
 	return d.becomesTrue(what, d.injected(), within, condition)
 }
 
-// AfterFault is how long after the first fault of this phase an instant of the experiment was.
-func (d *Drill) AfterFault(at time.Duration) time.Duration { return at - d.injected() }
-
 // SinceFault is how long ago the first fault of this phase began to act.
-func (d *Drill) SinceFault() time.Duration { return d.AfterFault(d.now()) }
+func (d *Drill) SinceFault() time.Duration { return d.now() - d.injected() }
 
 // LastServed is when the last request of a probe was sent that succeeded, at any vantage point.
 func (d *Drill) LastServed(name probe.Name) time.Duration {

@@ -31,7 +31,7 @@ func TestAttemptsAreToldApart(t *testing.T) {
 		"an error of ours only": {errors.New("serviceaccount"), none},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, _ := seen(t, 0, 0, 0)
+			d := drillAt(t, 0)
 			want := c.want()
 			for _, m := range []*attemptMatcher{BeAccepted(), BeRefused(), BeRejected("serviceaccount")} {
 				matches, err := m.Match(Attempt{d, "do it", c.err})
@@ -52,7 +52,7 @@ func TestAttemptsAreToldApart(t *testing.T) {
 }
 
 func TestTookBoundsOnBothSides(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d := drillAt(t, 0)
 	bounds := clusters.Bounds{Lower: time.Second, Upper: 3 * time.Second}
 	for took, ok := range map[time.Duration]bool{
 		999 * time.Millisecond: false, time.Second: true, 3 * time.Second: true, 3001 * time.Millisecond: false,
@@ -87,7 +87,7 @@ func TestBecomesTrueBoundsOnBothSides(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, _ := seen(t, 0, 0, 0)
+				d := drillAt(t, 0)
 				<-time.After(c.called)
 				err := d.awaitTrue("it happens", c.since, bounds, func(context.Context) error { return Unless(d.now() >= c.at, nil) })
 				if (err == nil) != c.ok {
@@ -102,7 +102,7 @@ func TestBecomesTrueBoundsOnBothSides(t *testing.T) {
 }
 
 func TestToldKeepsTheReason(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d := drillAt(t, 0)
 	why := errors.New("because")
 	if err := d.Told("it is so", why); !errors.Is(err, why) {
 		t.Errorf("got %v", err)

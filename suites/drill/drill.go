@@ -267,19 +267,6 @@ func (d *Drill) BeginRepair() {
 	d.repair = d.now()
 }
 
-// Play injects, holds and undoes one step after another: a target that flaps, or a fault
-// that grows. Nothing of it is in effect when it returns. As with Then, what is asserted
-// afterwards is measured from the first of them.
-func (d *Drill) Play(steps ...fault.Step) {
-	ginkgo.GinkgoHelper()
-	d.checkPromises()
-	d.phase = len(d.injections)
-	chain, err := d.injector.Play(d.ctx, steps...)
-	d.injections = append(d.injections, chain...)
-	d.require(err, "a step did not land")
-	d.tell("%d steps are over", len(steps))
-}
-
 // Hold lets a fault hold for a time, as an outage that takes long.
 func (d *Drill) Hold(duration time.Duration) {
 	ginkgo.GinkgoHelper()

@@ -21,7 +21,7 @@ func TestASabotageRunIsCountedAndKeepsNoRecord(t *testing.T) {
 	bench = &Bench{Dir: dir, Progress: progress.New(io.Discard)}
 	defer func() { bench = nil }()
 	for i, discard := range []bool{true, false} {
-		d, _ := seen(t, 0, 0, 0)
+		d := drillAt(t, 0)
 		d.options.discard = discard
 		d.experiment = record.Experiment{ID: []string{"e101", "e102"}[i], Verdict: record.Held}
 		d.save()

@@ -34,7 +34,7 @@ func TestNewConnectionsShowWhoIsLeftOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, _ := seen(t, 0, 0, 0)
+				d := drillAt(t, 0)
 				<-time.After(20 * time.Second)
 				err := dialled(d, 200, c.answered).LeavesOut(lost, clusters.Bounds{Upper: 3 * time.Second})
 				if (err == nil) != c.ok {
@@ -47,7 +47,7 @@ func TestNewConnectionsShowWhoIsLeftOut(t *testing.T) {
 
 func TestWhoIsLeftOutMustStaySo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _ := seen(t, 0, 0, 0)
+		d := drillAt(t, 0)
 		<-time.After(20 * time.Second)
 		f := dialled(d, 200, func(int) dial { return dial{server: "b"} })
 		if err := f.LeavesOut(clusters.Endpoint{Name: "a"}, clusters.Bounds{Upper: 3 * time.Second}); err != nil || len(d.promises) != 1 {
@@ -65,7 +65,7 @@ func TestWhoIsLeftOutMustStaySo(t *testing.T) {
 
 func TestNobodyIsLeftOutWhereNobodyLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _ := seen(t, 0, 0, 0)
+		d := drillAt(t, 0)
 		if (&Front{drill: d}).LeavesOut(clusters.Endpoint{Name: "a"}, clusters.Bounds{Upper: 3 * time.Second}) == nil {
 			t.Error("without a connection a server is called left out")
 		}
@@ -74,7 +74,7 @@ func TestNobodyIsLeftOutWhereNobodyLooks(t *testing.T) {
 
 func TestNewConnectionsShowWhoIsTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _ := seen(t, 0, 0, 0)
+		d := drillAt(t, 0)
 		<-time.After(20 * time.Second)
 		f := dialled(d, 200, func(n int) dial { return dial{server: []string{"b", "a"}[n/100]} })
 		for upper, ok := range map[time.Duration]bool{11 * time.Second: true, 9 * time.Second: false} {

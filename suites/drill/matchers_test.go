@@ -13,20 +13,11 @@ import (
 	"faultline/suites/probe"
 )
 
-// seen makes a drill whose clock has run until the end and a timeline of one sample each 50 ms:
-// down between two instants, up otherwise.
-func seen(t *testing.T, from, to, end time.Duration) (*Drill, *probe.Timeline) {
+// drillAt is a drill of which so much time has gone by.
+func drillAt(t *testing.T, now time.Duration) *Drill {
 	t.Helper()
-	line := probe.NewTimeline(probe.Write, "front", 50*time.Millisecond)
-	for at := time.Duration(0); at < end; at += 50 * time.Millisecond {
-		s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
-		if at >= from && at < to {
-			s.Way = record.Refused
-		}
-		line.Add(s)
-	}
-	d := &Drill{ctx: t.Context(), clock: probe.NewClock().From(-end), Cluster: &clusters.Cluster{Timing: clusters.Timing{Profile: clusters.FastProfile(), Slack: 1}}}
-	return d, line
+	timing := clusters.Timing{Profile: clusters.FastProfile(), Slack: 1}
+	return &Drill{ctx: t.Context(), clock: probe.NewClock().From(-now), Cluster: &clusters.Cluster{Timing: timing}}
 }
 
 func TestJudgeBoundsOnBothSides(t *testing.T) {
@@ -60,7 +51,7 @@ func TestKept(t *testing.T) {
 			}
 			line.Add(s)
 		}
-		d, _ := seen(t, 0, 0, end)
+		d := drillAt(t, end)
 		if err := kept(line, 0, end, d.tolerance(line)); (err == nil) != test.ok {
 			t.Errorf("%s: %v", test.name, err)
 		}
@@ -76,7 +67,7 @@ func TestNothingResumesWhileRequestsHang(t *testing.T) {
 	}{{"every other request hangs", true}, {"none hangs any more", false}} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, _ := seen(t, 0, 0, 0)
+				d := drillAt(t, 0)
 				line := probe.NewTimeline(probe.Service, "n1", 100*time.Millisecond)
 				line.Add(probe.Sample{At: 0, Way: record.Refused})
 				ctx, cancel := context.WithCancel(t.Context())
@@ -110,7 +101,7 @@ func send(ctx context.Context, d *Drill, line *probe.Timeline, hang bool) {
 
 func TestNothingIsLostWhereNobodyLooks(t *testing.T) {
 	for _, blind := range []bool{true, false} {
-		d, _ := seen(t, 0, 0, 10*time.Second)
+		d := drillAt(t, 10*time.Second)
 		line := probe.NewTimeline(probe.Resolve, "in-cluster:n1", 100*time.Millisecond)
 		for at := time.Duration(0); at < 10*time.Second; at += 100 * time.Millisecond {
 			line.Add(probe.Sample{At: at, Way: record.TimedOut, Blind: blind})
@@ -123,7 +114,7 @@ func TestNothingIsLostWhereNobodyLooks(t *testing.T) {
 }
 
 func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
-	d, _ := seen(t, 0, 0, 22*time.Second)
+	d := drillAt(t, 22*time.Second)
 	line := probe.NewTimeline(probe.Schedule, "front", 50*time.Millisecond)
 	for at := time.Duration(0); at < 22*time.Second; at += 50 * time.Millisecond {
 		s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
@@ -232,7 +223,7 @@ func TestUnansweredTellsANoFromSilence(t *testing.T) {
 }
 
 func TestOutageLastsUntilTheRepairBegins(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d := drillAt(t, 0)
 	if d.Outage() != 0 {
 		t.Errorf("an outage of %s before anything was broken", d.Outage())
 	}

@@ -22,7 +22,7 @@ func TestReasonIsTheErrorsText(t *testing.T) {
 }
 
 func TestJudgeKeepsTheReason(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d := drillAt(t, 0)
 	failure := gomega.Succeed().FailureMessage(errors.New("it was a and is b"))
 	d.judge(types.SpecReport{State: types.SpecStateFailed, Failure: types.Failure{Message: failure}}, nil)
 	if e := d.experiment; e.Verdict != record.Broken || e.Reason != "it was a and is b" {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestSawKeepsFigureAndReason(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d := drillAt(t, 0)
 	why := errors.New("one too many")
 	if err := d.Saw("five are accepted", "6 were", why); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
@@ -21,7 +21,7 @@ func TestSawKeepsFigureAndReason(t *testing.T) {
 }
 
 func TestNotedIsInTheRecord(t *testing.T) {
-	d, _ := seen(t, 0, 0, 0)
+	d := drillAt(t, 0)
 	d.Noted("both take their time", "1 s and 2 s")
 	if o := d.experiment.Observations; len(o) != 1 || !o[0].OK || o[0].Observed != "1 s and 2 s" {
 		t.Errorf("the record says %+v", o)
