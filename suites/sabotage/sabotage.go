@@ -83,7 +83,7 @@ var _ = Describe("An experiment notices that", Nightly, Sabotage, func() {
 			plain(balancers.NoBalancerIsMissed), "it had not resumed", "LB"),
 		mutant("nobody looks after nodes", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-node-lifecycle-controller"),
 			plain(workers.AWorkerIsReplaced), "lost true, ready true", "NODE"),
-		mutant("nobody evicts pods", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-node-lifecycle-controller"),
+		mutant("nobody evicts pods", "multi-master", withFlag(clusters.ControllerManager, "--controllers=*,-taint-eviction-controller"),
 			workers.ALoneReplicaIsMissed, "the lone replica runs elsewhere", "WORK"),
 		mutant("secrets are encrypted before they are stored", "single-master", encryptedSecrets,
 			recovery.SecretsAreOnTheDisk, "whoever has the disk can read it", "SEC"),
