@@ -123,16 +123,7 @@ func (d *Drill) proveAsNew(ctx context.Context) error {
 	if err != nil {
 		bench.spoiled = err.Error()
 	}
-	d.observe(record.Observation{Expected: "the cluster is as good as new", OK: err == nil, Observed: toldOf(err)})
-	return err
-}
-
-// toldOf is how a check came out, for people.
-func toldOf(err error) string {
-	if err != nil {
-		return err.Error()
-	}
-	return "so it is"
+	return d.Told("the cluster is as good as new", err)
 }
 
 // awaitShape waits until the cluster's shape is whole, and tells what kept it longest.

@@ -1,9 +1,11 @@
 package drill
 
 import (
+	"errors"
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 
@@ -31,6 +33,32 @@ func TestASabotageRunIsCountedAndKeepsNoRecord(t *testing.T) {
 		}
 		if done := dir.Done(); done != i+1 {
 			t.Errorf("%d of %d runs are counted", done, i+1)
+		}
+	}
+}
+
+func TestWhatAnExperimentLeavesCountsForItself(t *testing.T) {
+	bench, _ = used("")
+	defer func() { bench = nil }()
+	d := drillAt(t, 0)
+	if err := d.proveAsNew(t.Context()); err == nil || bench.spoiled == "" {
+		t.Errorf("a cluster that nobody remembers as new passes for one: %v, spoiled %q", err, bench.spoiled)
+	}
+	if o := d.experiment.Observations; len(o) != 1 || o[0].OK {
+		t.Errorf("the record has %+v", o)
+	}
+	if err := d.proveAsNew(t.Context()); err != nil {
+		t.Errorf("a cluster that goes anyway is looked at: %v", err)
+	}
+}
+
+func TestAPromiseIsKeptUntilTheEnd(t *testing.T) {
+	for _, sabotaged := range []bool{false, true} {
+		d := drillAt(t, 0)
+		d.options.discard = sabotaged
+		d.promise("writes go on", func(time.Duration) error { return errors.New("they were interrupted") })
+		if err := d.unkeptAtTheEnd(); (err == nil) != sabotaged {
+			t.Errorf("sabotaged %t: %v", sabotaged, err)
 		}
 	}
 }
