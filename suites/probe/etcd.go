@@ -122,17 +122,8 @@ func (e *EtcdLeaders) name(id uint64) string {
 // Record is the history of the leaders in a window, in seconds since its start.
 func (e *EtcdLeaders) Record(w Window) []record.EtcdTenure {
 	all := []record.EtcdTenure{}
-	views := e.Changes()
-	for i, v := range views {
-		from, to := max(v.At, w.Start), w.End
-		if i+1 < len(views) {
-			to = min(views[i+1].At, w.End)
-		}
-		if from < to {
-			all = append(all, record.EtcdTenure{
-				From: (from - w.Start).Seconds(), To: (to - w.Start).Seconds(), Leader: v.Leader, Term: v.Term,
-			})
-		}
-	}
+	eachSpan(w, e.Changes(), func(v EtcdView) time.Duration { return v.At }, func(v EtcdView, from, to float64) {
+		all = append(all, record.EtcdTenure{From: from, To: to, Leader: v.Leader, Term: v.Term})
+	})
 	return all
 }

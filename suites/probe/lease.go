@@ -137,19 +137,9 @@ func (l *Leases) Record(w Window) []record.Lease {
 	all := []record.Lease{}
 	for _, c := range elected {
 		lease := record.Lease{Name: string(c), Holds: []record.Tenure{}}
-		views := l.Changes(c)
-		for i, v := range views {
-			from, to := max(v.At, w.Start), w.End
-			if i+1 < len(views) {
-				to = min(views[i+1].At, w.End)
-			}
-			if from < to {
-				lease.Holds = append(lease.Holds, record.Tenure{
-					From: (from - w.Start).Seconds(), To: (to - w.Start).Seconds(),
-					Holder: v.Holder, Transitions: v.Transitions,
-				})
-			}
-		}
+		eachSpan(w, l.Changes(c), func(v LeaseView) time.Duration { return v.At }, func(v LeaseView, from, to float64) {
+			lease.Holds = append(lease.Holds, record.Tenure{From: from, To: to, Holder: v.Holder, Transitions: v.Transitions})
+		})
 		all = append(all, lease)
 	}
 	return all

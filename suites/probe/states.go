@@ -60,15 +60,9 @@ func (s *States) Record(w Window) []record.State {
 	all := []record.State{}
 	for of, views := range s.views {
 		state := record.State{Of: of, Spans: []record.StateSpan{}}
-		for i, v := range views {
-			from, to := max(v.at, w.Start), w.End
-			if i+1 < len(views) {
-				to = min(views[i+1].at, w.End)
-			}
-			if from < to {
-				state.Spans = append(state.Spans, record.StateSpan{From: (from - w.Start).Seconds(), To: (to - w.Start).Seconds(), Is: v.is})
-			}
-		}
+		eachSpan(w, views, func(v stateView) time.Duration { return v.at }, func(v stateView, from, to float64) {
+			state.Spans = append(state.Spans, record.StateSpan{From: from, To: to, Is: v.is})
+		})
 		all = append(all, state)
 	}
 	slices.SortFunc(all, func(a, b record.State) int { return cmp.Compare(a.Of, b.Of) })

@@ -13,6 +13,20 @@ type Window struct {
 	Start, Injected, Undone, End time.Duration
 }
 
+// eachSpan tells of every view that held in the window from when to when it did, in seconds
+// since the window's start: from its own instant to that of the next.
+func eachSpan[V any](w Window, views []V, at func(V) time.Duration, tell func(v V, from, to float64)) {
+	for i, v := range views {
+		from, to := max(at(v), w.Start), w.End
+		if i+1 < len(views) {
+			to = min(at(views[i+1]), w.End)
+		}
+		if from < to {
+			tell(v, (from - w.Start).Seconds(), (to - w.Start).Seconds())
+		}
+	}
+}
+
 // Record compresses what the probe saw in the window. Its instants are
 // seconds since the window's start.
 func (t *Timeline) Record(w Window) record.Probe {
