@@ -34,6 +34,11 @@ const (
 	followerRetry = clusters.FollowerRetry * 2 / 5
 )
 
+// unseen is by how much a lock may look older than it is. Followers compare what they read in
+// whole seconds: the latter of two renewals within one second is none to them. Components of
+// the control plane renew once in two.
+const unseen = retryPeriod
+
 // pace is how a member keeps the lock.
 type pace struct{ lease, deadline, retry time.Duration }
 

@@ -34,7 +34,7 @@ var _ = Describe("The lock of a group", Topology("single-host-minimal"), Core, f
 		d := On(ctx, topology)
 		g := newGroup(ctx, d, "acquire")
 		atOnce := within(d, 0, followerRetry)
-		takeover := within(d, leaseDuration-retryPeriod, leaseDuration+followerRetry)
+		takeover := within(d, leaseDuration-retryPeriod-unseen, leaseDuration+followerRetry)
 
 		began := time.Now()
 		first := g.join("first", crashes)
