@@ -16,7 +16,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: chaos
-chaos: ## Bring up clusters, break and heal them, judge every claim (about an hour on two cores, warm)
+chaos: ## Bring up clusters, break and heal them, judge every claim (an hour to an hour and a half on two cores, warm)
 	@$(FAULTLINE) chaos
 
 .PHONY: chaos-plan
