@@ -77,10 +77,25 @@ func (c *Cluster) checkReady(ctx context.Context, e Endpoint) error {
 		return err
 	}
 	body, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	if failing := FailingChecks(string(body)); err != nil && failing != "" {
+		return fmt.Errorf("the API through %s (%s) is not ready: %s", e.Name, e.Address, failing)
+	}
 	if err != nil {
-		return fmt.Errorf("the API through %s (%s) is not ready: %w: %.300s", e.Name, e.Address, err, body)
+		return fmt.Errorf("the API through %s (%s) is not ready: %w", e.Name, e.Address, err)
 	}
 	return nil
+}
+
+// FailingChecks keeps of a verbose answer of /readyz, /healthz or /livez only the lines that
+// failed.
+func FailingChecks(answer string) string {
+	var lines []string
+	for line := range strings.Lines(answer) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "[-]") || strings.HasSuffix(line, "check failed") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 // checkNodes compares the API's nodes with the promised ones.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"faultline/clusters"
 	"faultline/reports/record"
 )
 
@@ -98,21 +99,10 @@ func statusMessage(status int, body []byte) string {
 	if json.Unmarshal(body, &s) == nil && s.Message != "" {
 		text = s.Message
 	}
-	if failing := failingChecks(text); failing != "" {
+	if failing := clusters.FailingChecks(text); failing != "" {
 		text = failing
 	}
 	return shorten(strings.TrimSpace(http.StatusText(status) + ": " + text))
-}
-
-// failingChecks keeps of a verbose health answer only the lines that failed.
-func failingChecks(text string) string {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "[-]") || strings.HasSuffix(line, "check failed") {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, "; ")
 }
 
 // ClassifyError tells in which way a request without an answer failed.
