@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Process is a process of an instance, in its node's process namespace.
@@ -18,6 +19,8 @@ type Process struct {
 	StartTicks uint64
 	// State is field 3 of /proc/PID/stat: R, S, D, T (stopped), Z ...
 	State string
+	// Age is for how long it had run when it was looked at, by the node's kernel.
+	Age time.Duration
 }
 
 // Is tells whether it is the same process as another time, whatever it does now.
@@ -50,13 +53,14 @@ const ProcStatFunction = `procstat() {
 }
 `
 
-// ListProcesses prints PID, state and start ticks of every process whose name is one of
-// $1, separated by |, and that is the copy $2, or no copy if that is 0, and whose
-// container has the hostname $3, if that is not empty. It starts one process for each
-// that it finds.
+// ListProcesses prints PID, state, start ticks and the node's uptime in seconds for every
+// process whose name is one of $1, separated by |, and that is the copy $2, or no copy if
+// that is 0, and whose container has the hostname $3, if that is not empty. It starts one
+// process for each that it finds.
 const ListProcesses = ProcStatFunction + `nl='
 '
 cd /proc
+read -r up rest <uptime
 for p in [0-9]*; do
   name=
   read -r name <"$p/comm" || continue
@@ -69,7 +73,7 @@ for p in [0-9]*; do
   esac
   case "$variables" in *"$nl"HOSTNAME="$3$nl"*) ;; *) [ -z "$3" ] || continue ;; esac
   procstat "$p"
-  [ -z "$state" ] || echo "$p $state $start"
+  [ -z "$state" ] || echo "$p $state $start $up"
 done 2>/dev/null
 true`
 
@@ -120,10 +124,13 @@ func (i Instance) Process(ctx context.Context) (Process, error) {
 	return all[0], nil
 }
 
+// tick is the unit of a process's start (USER_HZ), on every architecture that Kubernetes runs on.
+const tick = time.Second / 100
+
 func parseProcess(line string) (Process, error) {
 	f := strings.Fields(line)
-	if len(f) != 3 {
-		return Process{}, fmt.Errorf("process line %q: want PID, state and start", line)
+	if len(f) != 4 {
+		return Process{}, fmt.Errorf("process line %q: want PID, state, start and uptime", line)
 	}
 	pid, err := strconv.Atoi(f[0])
 	if err != nil {
@@ -133,7 +140,11 @@ func parseProcess(line string) (Process, error) {
 	if err != nil {
 		return Process{}, fmt.Errorf("process line %q: %w", line, err)
 	}
-	return Process{PID: pid, State: f[1], StartTicks: start}, nil
+	up, err := time.ParseDuration(f[3] + "s")
+	if err != nil {
+		return Process{}, fmt.Errorf("process line %q: %w", line, err)
+	}
+	return Process{PID: pid, State: f[1], StartTicks: start, Age: max(0, up-time.Duration(start)*tick)}, nil
 }
 
 // processNames is a pattern of what the kernel calls the component's processes: at most

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // program runs one of that name with that environment until the test ends.
@@ -66,6 +67,23 @@ func TestListProcesses(t *testing.T) {
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%q, copy %s, host %q: got %v, want %v", test.name, test.copied, test.host, got, test.want)
 		}
+	}
+}
+
+func TestListedProcessesHaveAnAge(t *testing.T) {
+	earlier := time.Now()
+	program(t, "fl-list-age")
+	started := time.Now()
+	time.Sleep(100 * time.Millisecond)
+	youngest := time.Since(started)
+	out, err := exec.Command("sh", "-c", ListProcesses, "sh", "fl-list-age", "0", "").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The kernel counts in ticks, and tells the uptime in hundredths.
+	p, err := parseProcess(string(out))
+	if oldest := time.Since(earlier); err != nil || p.Age < youngest-2*tick || p.Age > oldest+2*tick {
+		t.Errorf("got %s, %v, want %s to %s", p.Age, err, youngest, oldest)
 	}
 }
 

@@ -116,11 +116,15 @@ func TestSettingsFromTheEnvironment(t *testing.T) {
 }
 
 func TestParseProcess(t *testing.T) {
-	p, err := parseProcess("812 S 4711\n")
-	if err != nil || p != (Process{PID: 812, State: "S", StartTicks: 4711}) {
-		t.Fatalf("got %+v, %v", p, err)
+	for line, want := range map[string]Process{
+		"812 S 4711 50.21\n": {PID: 812, State: "S", StartTicks: 4711, Age: 3100 * time.Millisecond},
+		"812 S 4711 47.10\n": {PID: 812, State: "S", StartTicks: 4711}, // started since the uptime was read
+	} {
+		if p, err := parseProcess(line); err != nil || p != want {
+			t.Errorf("%q: got %+v, %v", line, p, err)
+		}
 	}
-	for _, line := range []string{"", "812", "x S 1", "1 S y"} {
+	for _, line := range []string{"", "812", "812 S 1", "x S 1 1.00", "1 S y 1.00", "1 S 1 z"} {
 		if _, err := parseProcess(line); err == nil {
 			t.Errorf("%q was accepted", line)
 		}

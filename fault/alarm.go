@@ -122,6 +122,6 @@ func writable(ctx context.Context, i clusters.Instance) (time.Time, error) {
 	if err != nil {
 		return since, err
 	}
-	_, err = stays(i, func(clusters.Process) bool { return true })(ctx)
+	_, err = stays(i)(ctx)
 	return since, err
 }

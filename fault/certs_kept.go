@@ -216,7 +216,7 @@ func (k keeping) mustBeGood(ctx context.Context) error {
 
 // recovered waits until the process stays and the certificate is accepted.
 func (k keeping) recovered(ctx context.Context, i clusters.Instance) (time.Time, error) {
-	since, err := stays(i, func(clusters.Process) bool { return true })(ctx)
+	since, err := stays(i)(ctx)
 	if err != nil {
 		return since, err
 	}

@@ -177,7 +177,7 @@ func nodeRecovered(n *clusters.Node) func(context.Context) (time.Time, error) {
 		all := n.Everything()
 		since := make([]time.Time, len(all))
 		err := each(all, func(k int, i clusters.Instance) (err error) {
-			since[k], err = stays(i, func(clusters.Process) bool { return true })(ctx)
+			since[k], err = stays(i)(ctx)
 			return err
 		})
 		return latest(since), err

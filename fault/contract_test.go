@@ -129,7 +129,7 @@ func steady(t *testing.T, c *clusters.Cluster, target clusters.Instance) {
 		i := clusters.Instance{Component: component, Node: target.Node}
 		err := clusters.Await(ctx, time.Second, i.String()+" to answer", func(ctx context.Context) error { return answers(ctx, i) })
 		if err == nil {
-			_, err = stays(i, func(clusters.Process) bool { return true })(ctx)
+			_, err = stays(i)(ctx)
 		}
 		return err
 	})

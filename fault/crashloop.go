@@ -70,7 +70,7 @@ func planCrashLoop(ctx context.Context, i clusters.Instance, id string) (effect,
 	e := effect{
 		prove:     func(ctx context.Context) (string, error) { return proveCrashing(ctx, i, ps, badFlag(id)) },
 		landing:   crashLanding,
-		recovered: stays(i, isNot(ps[0])),
+		recovered: stays(i, ps[0]),
 	}
 	if !i.Static() {
 		return e, e.breakService(ctx, i, id, badFlag(id))

@@ -200,7 +200,7 @@ func storedWith(kind Kind, n *clusters.Node) func(*clusters.Cluster) clusters.In
 func diskRecovered(ctx context.Context, n *clusters.Node) (time.Time, error) {
 	var last time.Time
 	for _, i := range n.Instances(clusters.Etcd) {
-		since, err := stays(i, func(clusters.Process) bool { return true })(ctx)
+		since, err := continued(i)(ctx)
 		if err != nil {
 			return since, err
 		}

@@ -131,7 +131,7 @@ func parseMembers(list []byte) (storeMember, error) {
 // servesAgain waits until the member runs, stays, and serves what it stores. It asks for no
 // majority.
 func servesAgain(ctx context.Context, i clusters.Instance) (time.Time, error) {
-	since, err := stays(i, func(clusters.Process) bool { return true })(ctx)
+	since, err := stays(i)(ctx)
 	if err != nil {
 		return since, err
 	}

@@ -56,7 +56,7 @@ func (m *memberModel) shell(_ context.Context, _ string, _ io.Reader, argv ...st
 // member is the model as a member, with what is said of it unless the model says otherwise.
 func (m *memberModel) member() clusters.Instance {
 	for question, answer := range map[string]string{
-		"processes": "17 S 99\n", "cat": serverFlags, "member": threeMembers, "alarm": "", "test": "", "lacking": "",
+		"processes": "17 S 99 100.00\n", "cat": serverFlags, "member": threeMembers, "alarm": "", "test": "", "lacking": "",
 		"get": "/registry/x\n", "put": "error: etcdserver: key not found",
 	} {
 		if _, ok := m.answers[question]; !ok {

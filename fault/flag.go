@@ -110,5 +110,5 @@ func staysWithout(ctx context.Context, i clusters.Instance, flags []string) (tim
 	if err != nil {
 		return time.Time{}, err
 	}
-	return stays(i, func(clusters.Process) bool { return true })(ctx)
+	return stays(i)(ctx)
 }

@@ -37,7 +37,7 @@ func (f flagged) shell(_ context.Context, _ string, _ io.Reader, argv ...string)
 const schedulerPod = "spec:\n  containers:\n  - name: kube-scheduler\n    command: [kube-scheduler, --leader-elect=true]\n"
 
 func TestSetFlagPlansTheFlag(t *testing.T) {
-	c := modelCluster(t, flagged{process: "17 S 99\n", cmdline: "kube-scheduler --leader-elect=true ", manifest: schedulerPod}.shell)
+	c := modelCluster(t, flagged{process: "17 S 99 100.00\n", cmdline: "kube-scheduler --leader-elect=true ", manifest: schedulerPod}.shell)
 	e, err := planSetFlags(t.Context(), c.Instances(clusters.Scheduler)[0], "set-flag-x-0", []string{"--leader-elect=false", "--v=4"})
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestSetFlagPlansTheFlag(t *testing.T) {
 
 func TestSetFlagPlansTheFlagsOfAKubelet(t *testing.T) {
 	unit := "[Service]\nExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS\n"
-	c := modelCluster(t, flagged{process: "17 S 99\n", cmdline: "/usr/bin/kubelet ", unit: unit}.shell)
+	c := modelCluster(t, flagged{process: "17 S 99 100.00\n", cmdline: "/usr/bin/kubelet ", unit: unit}.shell)
 	kubelet := c.Instances(clusters.Kubelet)[0]
 	e, err := planSetFlags(t.Context(), kubelet, "set-flag-x-0", []string{"--max-pods=9", "--eviction-hard=memory.available<5%"})
 	if err != nil {
@@ -65,7 +65,7 @@ func TestSetFlagPlansTheFlagsOfAKubelet(t *testing.T) {
 }
 
 func TestSetFlagRefusesWhatMakesNoSense(t *testing.T) {
-	whole := flagged{process: "17 S 99\n", cmdline: "kube-scheduler --v=2", manifest: schedulerPod}
+	whole := flagged{process: "17 S 99 100.00\n", cmdline: "kube-scheduler --v=2", manifest: schedulerPod}
 	down, has := whole, whole
 	down.process, has.cmdline = "", "kube-scheduler --v=2 --v=4"
 	for name, test := range map[string]struct {
@@ -92,7 +92,7 @@ func TestSetFlagRefusesWhatMakesNoSense(t *testing.T) {
 
 func TestSetFlagProvesItsEffect(t *testing.T) {
 	former := []clusters.Process{{PID: 17, StartTicks: 99, State: "S"}}
-	whole := flagged{process: "18 S 120\n", cmdline: "kube-scheduler --v=4 "}
+	whole := flagged{process: "18 S 120 100.00\n", cmdline: "kube-scheduler --v=4 "}
 	without, half, old, none := whole, whole, whole, whole
 	without.cmdline, half.cmdline, old.left, none.process = "kube-scheduler --v=44 ", "kube-scheduler --v=4 ", "S 99", ""
 	whole.cmdline = "kube-scheduler --v=4 --leader-elect=false "

@@ -34,7 +34,7 @@ func TestTheGuardRefusesAnUnintendedLoss(t *testing.T) {
 	schedulers := func(b bench) clusters.Instances { return b.cluster.Instances(clusters.Scheduler) }
 	dns := func(_ *testing.T, b bench) {
 		for _, node := range modelNodes[:2] {
-			b.nodes[node].processes[clusters.CoreDNS] = &modelProcess{Process: clusters.Process{PID: 900, StartTicks: 9, State: "S"}}
+			b.nodes[node].processes[clusters.CoreDNS] = &modelProcess{Process: clusters.Process{PID: 900, StartTicks: 9, State: "S"}, started: time.Now()}
 		}
 	}
 	servers := func(b bench) clusters.Instances {

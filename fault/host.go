@@ -125,7 +125,7 @@ func planSwitching(ctx context.Context, n *clusters.Node, id string, s switching
 		return fmt.Sprintf("node %s is %s", n.Name, status), err
 	}
 	e.landing = hostLanding
-	e.recovered = stays(n.Vital(), func(clusters.Process) bool { return true })
+	e.recovered = continued(n.Vital())
 	return e, nil
 }
 

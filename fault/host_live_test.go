@@ -60,7 +60,7 @@ func contractRolling(t *testing.T, c *clusters.Cluster) {
 		if n > 0 && at.Injecting.Before(done[n-1].Instants().Healed) {
 			t.Errorf("%s began before the former was healed", i.Fault)
 		}
-		if now := processOf(t, members[n]); isNot(before[n])(now) == false {
+		if now := processOf(t, members[n]); now.Is(before[n]) {
 			t.Errorf("%s has the same process %+v", members[n], now)
 		}
 		if err := dial(members[n].Node, 2379); err != nil {
@@ -130,7 +130,7 @@ func contractBlackout(t *testing.T, c *clusters.Cluster) {
 	} else {
 		t.Logf("it was silent for %s", was)
 	}
-	if now := processOf(t, target); isNot(before)(now) {
+	if now := processOf(t, target); !now.Is(before) {
 		t.Errorf("etcd was %+v and is %+v", before, now)
 	}
 	healHost(t, i)

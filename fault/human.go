@@ -130,7 +130,7 @@ func proveAllAbsent(ctx context.Context, all clusters.Instances, old [][]cluster
 func allStay(ctx context.Context, all clusters.Instances) (time.Time, error) {
 	since := make([]time.Time, len(all))
 	err := each(all, func(k int, i clusters.Instance) (err error) {
-		since[k], err = stays(i, func(clusters.Process) bool { return true })(ctx)
+		since[k], err = stays(i)(ctx)
 		return err
 	})
 	var last time.Time

@@ -142,7 +142,7 @@ func listMembers(ctx context.Context, c *clusters.Cluster, through clusters.Inst
 
 // memberReturns waits until the member votes again and has what another one has.
 func memberReturns(ctx context.Context, c *clusters.Cluster, i clusters.Instance, before membered) (time.Time, error) {
-	since, err := stays(i, func(clusters.Process) bool { return true })(ctx)
+	since, err := stays(i)(ctx)
 	if err != nil {
 		return since, err
 	}

@@ -137,7 +137,7 @@ func (i *Injection) AwaitHealed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: not healed: %w", i.Fault, err)
 	}
-	return i.enter(Healed, func(at *Instants) { at.Healed = latest(since) })
+	return i.enter(Healed, func(at *Instants) { at.Healed = latest(append(since, at.Undone)) })
 }
 
 // land takes the injection from planned to landed.

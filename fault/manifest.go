@@ -106,7 +106,7 @@ func planStop(ctx context.Context, i clusters.Instance, id string) (effect, erro
 		undo:      command(restoreScript, id, i.Manifest()),
 		prove:     func(ctx context.Context) (string, error) { return proveAbsent(ctx, i, ps) },
 		landing:   stopLanding,
-		recovered: stays(i, func(clusters.Process) bool { return true }),
+		recovered: stays(i),
 	}, nil
 }
 

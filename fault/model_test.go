@@ -39,7 +39,13 @@ type modelNode struct {
 
 type modelProcess struct {
 	clusters.Process
-	stopped time.Time
+	started, stopped time.Time
+}
+
+// line is what ListProcesses prints of it.
+func (p *modelProcess) line(now time.Time) string {
+	up := float64(p.StartTicks)/100 + now.Sub(p.started).Seconds()
+	return fmt.Sprintf("%d %s %d %.2f", p.PID, p.State, p.StartTicks, up)
 }
 
 type modelTimer struct {
@@ -84,7 +90,7 @@ func (n *modelNode) live(now time.Time) {
 		}
 		if n.wanted(c) && n.processes[c] == nil && (!c.Static() || n.processes[clusters.ContainerRuntime] != nil) {
 			n.lastPID++
-			n.processes[c] = &modelProcess{Process: clusters.Process{PID: n.lastPID, StartTicks: uint64(n.lastPID) * 7, State: "S"}}
+			n.processes[c] = &modelProcess{Process: clusters.Process{PID: n.lastPID, StartTicks: uint64(n.lastPID) * 7, State: "S"}, started: now}
 		}
 	}
 }
@@ -125,7 +131,7 @@ func (n *modelNode) run(now time.Time, argv []string) ([]byte, error) {
 		var out bytes.Buffer
 		for c, p := range n.processes {
 			if string(c)[:min(len(c), 15)] == args[0] {
-				fmt.Fprintln(&out, p.PID, p.State, p.StartTicks)
+				fmt.Fprintln(&out, p.line(now))
 			}
 		}
 		return out.Bytes(), nil

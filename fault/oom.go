@@ -50,7 +50,7 @@ func planOOMKill(ctx context.Context, i clusters.Instance, id string) (effect, e
 		passes:    true,
 		prove:     func(ctx context.Context) (string, error) { return proveOOMKilled(ctx, i, p, id) },
 		landing:   oomLanding,
-		recovered: stays(i, isNot(p)),
+		recovered: stays(i, p),
 	}, nil
 }
 

@@ -236,7 +236,7 @@ func (f filter) recovered(ctx context.Context, chain string) (time.Time, error) 
 	if len(f.node.Everything()) == 0 {
 		return answered, nil
 	}
-	since, err := stays(f.node.Vital(), func(clusters.Process) bool { return true })(ctx)
+	since, err := stays(f.node.Vital())(ctx)
 	if since.Before(answered) {
 		since = answered
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -204,7 +205,7 @@ func signalOnce(signal string, landing time.Duration) planner {
 			inject:    command(signalScript, append([]string{signal}, identity(ps)...)...),
 			prove:     func(ctx context.Context) (string, error) { return proveGone(ctx, i, ps) },
 			landing:   landing,
-			recovered: stays(i, isNot(ps[0])),
+			recovered: stays(i, ps[0]),
 		}
 		if !again {
 			e.inject = command(downScript, append([]string{id, signal}, identity(ps)...)...)
@@ -235,7 +236,7 @@ func planHoldDown(ctx context.Context, i clusters.Instance, id string) (effect, 
 			return proof + ", and its restarts are killed by " + holdUnit(id), nil
 		},
 		landing:   signalLanding,
-		recovered: stays(i, isNot(ps[0])),
+		recovered: stays(i, ps[0]),
 	}, nil
 }
 
@@ -252,7 +253,7 @@ func planPause(ctx context.Context, i clusters.Instance, id string) (effect, err
 		undo:      command(resumeScript, args...),
 		prove:     func(ctx context.Context) (string, error) { return proveStopped(ctx, i, ps) },
 		landing:   signalLanding,
-		recovered: stays(i, func(clusters.Process) bool { return true }),
+		recovered: continued(i),
 	}, nil
 }
 
@@ -343,34 +344,37 @@ func watch(ctx context.Context, i clusters.Instance, p clusters.Process) (state 
 	return f[0], there, nil
 }
 
-// isNot accepts every process but one.
-func isNot(old clusters.Process) func(clusters.Process) bool {
-	return func(p clusters.Process) bool { return !p.Is(old) }
-}
-
-// stays waits until an acceptable process has run for the time settle, and returns
-// when it was first seen.
-func stays(i clusters.Instance, accept func(clusters.Process) bool) func(context.Context) (time.Time, error) {
-	return func(ctx context.Context) (time.Time, error) {
-		var seen clusters.Process
-		var since time.Time
-		err := clusters.Await(ctx, healingPoll, i.String()+" to run and stay", func(ctx context.Context) error {
+// stays waits until a process of the instance, other than the former ones, has run for the
+// time settle, and returns since when it runs.
+func stays(i clusters.Instance, former ...clusters.Process) func(context.Context) (time.Time, error) {
+	return func(ctx context.Context) (since time.Time, err error) {
+		err = clusters.Await(ctx, healingPoll, i.String()+" to run and stay", func(ctx context.Context) error {
 			p, err := i.Process(ctx)
 			switch {
 			case err != nil:
-				since = time.Time{}
 				return err
-			case p.State == "T" || !accept(p):
-				since = time.Time{}
+			case p.State == "T" || slices.ContainsFunc(former, p.Is):
 				return fmt.Errorf("process %d (state %s) is the broken one", p.PID, p.State)
-			case since.IsZero() || !p.Is(seen):
-				seen, since = p, time.Now()
-			}
-			if time.Since(since) < settle {
+			case p.Age < settle:
 				return fmt.Errorf("process %d has not stayed for %s yet", p.PID, settle)
 			}
+			since = time.Now().Add(-p.Age)
 			return nil
 		})
 		return since, err
+	}
+}
+
+// continued is stays for what was stopped or held up: it has not run for as long as it exists.
+func continued(i clusters.Instance) func(context.Context) (time.Time, error) {
+	return func(ctx context.Context) (time.Time, error) {
+		began := time.Now()
+		select {
+		case <-time.After(settle):
+		case <-ctx.Done():
+			return began, context.Cause(ctx)
+		}
+		since, err := stays(i)(ctx)
+		return later(began, since), err
 	}
 }

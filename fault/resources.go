@@ -87,9 +87,9 @@ func inRange(what string, got, least, most int64) error {
 	return nil
 }
 
-// vitalStays waits until the node's vital instance runs and stays.
+// vitalStays waits until the node's vital instance runs and stays, from now on.
 func vitalStays(n *clusters.Node) func(context.Context) (time.Time, error) {
-	return stays(n.Vital(), func(clusters.Process) bool { return true })
+	return continued(n.Vital())
 }
 
 // unitGone fails while the unit that holds a fault, or one that it left, is on the node.

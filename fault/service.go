@@ -35,7 +35,7 @@ func planStopService(ctx context.Context, i clusters.Instance, id string) (effec
 	e := effect{
 		prove:     func(ctx context.Context) (string, error) { return proveInactive(ctx, i, id, ps) },
 		landing:   stopLanding,
-		recovered: stays(i, isNot(ps[0])),
+		recovered: stays(i, ps[0]),
 	}
 	e.setService(i, id, stopped(id), "stop", i.Unit())
 	return e, nil

@@ -27,10 +27,10 @@ func onNode(process, exit string) Plane {
 
 func TestWhoWasKilled(t *testing.T) {
 	for _, test := range []struct{ name, process, exit, want string }{
-		{"the same process, and an older one that was killed", "7 S 100", "137", ""},
-		{"another, because it has lost its lock", "8 S 200", "1", ""},
-		{"another, because it was killed", "8 S 200", "137", "was killed"},
-		{"another, and nobody knows why", "8 S 200", "?", "invalid syntax"},
+		{"the same process, and an older one that was killed", "7 S 100 9.00", "137", ""},
+		{"another, because it has lost its lock", "8 S 200 9.00", "1", ""},
+		{"another, because it was killed", "8 S 200 9.00", "137", "was killed"},
+		{"another, and nobody knows why", "8 S 200 9.00", "?", "invalid syntax"},
 	} {
 		err := onNode(test.process, test.exit).killed(t.Context())
 		if got := err != nil; got != (test.want != "") || got && !strings.Contains(err.Error(), test.want) {

@@ -135,7 +135,7 @@ func answering(containers string, runtimeErr error, kubelet string) *clusters.No
 }
 
 func TestARuntimeThatDoesNotAnswerRunsNeitherSomethingNorNothing(t *testing.T) {
-	const runs = "7 S 100\n"
+	const runs = "7 S 100 9.00\n"
 	for name, c := range map[string]struct {
 		node         *clusters.Node
 		two, nothing bool
