@@ -155,5 +155,5 @@ func (l link) recovered(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return vitalStays(l.node)(ctx)
+	return continued(l.node.Vital())(ctx)
 }

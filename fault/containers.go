@@ -173,13 +173,5 @@ func proveEnded(ctx context.Context, i clusters.Instance, ps []clusters.Process)
 
 // nodeRecovered waits until every component of the node runs and stays.
 func nodeRecovered(n *clusters.Node) func(context.Context) (time.Time, error) {
-	return func(ctx context.Context) (time.Time, error) {
-		all := n.Everything()
-		since := make([]time.Time, len(all))
-		err := each(all, func(k int, i clusters.Instance) (err error) {
-			since[k], err = stays(i)(ctx)
-			return err
-		})
-		return latest(since), err
-	}
+	return func(ctx context.Context) (time.Time, error) { return allStay(ctx, n.Everything()) }
 }

@@ -52,7 +52,7 @@ func LimitNode(n *clusters.Node, cpus float64, memoryBytes int64) Fault {
 		e := fromOutside(id, limit(n, wanted), limit(n, former))
 		e.prove = func(ctx context.Context) (string, error) { return proveLimited(ctx, n, wanted) }
 		e.landing = hostLanding
-		e.recovered = vitalStays(n)
+		e.recovered = continued(n.Vital())
 		return e, nil
 	})
 }

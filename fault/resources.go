@@ -87,11 +87,6 @@ func inRange(what string, got, least, most int64) error {
 	return nil
 }
 
-// vitalStays waits until the node's vital instance runs and stays, from now on.
-func vitalStays(n *clusters.Node) func(context.Context) (time.Time, error) {
-	return continued(n.Vital())
-}
-
 // unitGone fails while the unit that holds a fault, or one that it left, is on the node.
 func unitGone(ctx context.Context, n *clusters.Node, id string) error {
 	out, err := n.Exec(ctx, "systemctl", "list-units", "--all", "--plain", "--no-legend", "faultline-hold-"+id+"*")
@@ -117,6 +112,6 @@ func ended(n *clusters.Node, id string, others ...func(context.Context) error) f
 		if err != nil {
 			return time.Time{}, err
 		}
-		return vitalStays(n)(ctx)
+		return continued(n.Vital())(ctx)
 	}
 }
