@@ -311,6 +311,20 @@ func TestSkippedUndoIsNotHealed(t *testing.T) {
 	}
 }
 
+func TestNothingIsHealedBeforeItsUndo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		i := b.must(t, Kill(b.cluster.Instances(clusters.Scheduler)[0]))
+		time.Sleep(time.Minute) // the kubelet has long started it again
+		if err := errors.Join(i.Undo(t.Context()), i.AwaitHealed(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if at := i.Instants(); at.Healed.Before(at.Undone) {
+			t.Errorf("healed %s before it was undone", at.Undone.Sub(at.Healed))
+		}
+	})
+}
+
 func TestAnEndedContextStillUndoes(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
