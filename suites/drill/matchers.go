@@ -132,12 +132,22 @@ func Resume(name probe.Name) *expectation {
 }
 
 // Pause expects the probe to be green again while the fault still holds or has
-// mended itself, and measures the whole pause from the fault on. Restricted to
+// mended itself, and to stay so, and measures the whole pause from the fault on. Restricted to
 // ways to be down, it does not take a failure in another way for the pause.
 func Pause(name probe.Name) *expectation {
 	return &expectation{verb: "pause", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
-		return lookResumed(ctx, d, e, t, d.injected())
+		found := lookResumed(ctx, d, e, t, d.injected())
+		if found.ok {
+			d.staysGreen(t)
+		}
+		return found
 	}}
+}
+
+// staysGreen promises that a probe that is green now is not interrupted any more.
+func (d *Drill) staysGreen(t *probe.Timeline) {
+	since, tolerance := d.now()-answered, d.tolerance(t)
+	d.promise(fmt.Sprintf("%s stays green", t), func(until time.Duration) error { return kept(t, since, until, tolerance) })
 }
 
 // VisiblyPause is Pause that fails when no request failed at all.

@@ -113,6 +113,33 @@ func TestNothingIsLostWhereNobodyLooks(t *testing.T) {
 	}
 }
 
+func TestWhatIsGreenAgainHasToStaySo(t *testing.T) {
+	for _, flaps := range []bool{true, false} {
+		d := drillAt(t, 20*time.Second)
+		line := probe.NewTimeline(probe.Write, "front", 50*time.Millisecond)
+		fill := func(from, to time.Duration, way record.Way) {
+			for at := from; at < to; at += line.Interval() {
+				line.Add(probe.Sample{At: at, Latency: time.Millisecond, Way: way})
+			}
+		}
+		fill(0, 3*time.Second, record.Refused)
+		fill(3*time.Second, 20*time.Second, record.Up)
+		pausing := Pause(probe.Write).Within(clusters.Bounds{Upper: 5 * time.Second})
+		if found := pausing.look(t.Context(), d, pausing, line); !found.ok {
+			t.Fatalf("green again after 3 s: %s", found.observed)
+		}
+		later := record.Up
+		if flaps {
+			later = record.Refused
+		}
+		fill(20*time.Second, 25*time.Second, later)
+		d.clock = probe.NewClock().From(-25 * time.Second)
+		if err := d.unkept(); (err != nil) != flaps {
+			t.Errorf("lost again %t: %v", flaps, err)
+		}
+	}
+}
+
 func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
 	d := drillAt(t, 22*time.Second)
 	line := probe.NewTimeline(probe.Schedule, "front", 50*time.Millisecond)
