@@ -236,8 +236,7 @@ func (c *Cluster) Leader(ctx context.Context, component Component) (Instance, er
 	if err != nil {
 		return Instance{}, err
 	}
-	node, _, _ := strings.Cut(holder, "_")
-	on := c.Instances(component).On(node)
+	on := c.Instances(component).On(HolderNode(holder))
 	if len(on) == 0 {
 		return Instance{}, fmt.Errorf("the lease of %s is held by %q, which is no node of the cluster", component, holder)
 	}
@@ -245,6 +244,12 @@ func (c *Cluster) Leader(ctx context.Context, component Component) (Instance, er
 		return on[0], nil
 	}
 	return on.leading(ctx)
+}
+
+// HolderNode is the node of a leader lock's holder, whose name it has before a random part.
+func HolderNode(holder string) string {
+	node, _, _ := strings.Cut(holder, "_")
+	return node
 }
 
 // leadsScript asks an instance itself whether it leads, on the port $1 of its node, as

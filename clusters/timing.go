@@ -267,6 +267,12 @@ func (t Timing) HostLossFailover() Bounds {
 	return Bounds{Upper: t.LeaseTakeover().Upper + t.HostLoss().Upper}
 }
 
+// LeaseTakeoverAfterHostLoss bounds a fail-over from a leader whose host dies, with a member of etcd
+// and an API server.
+func (t Timing) LeaseTakeoverAfterHostLoss() Bounds {
+	return Bounds{Lower: t.LeaseTakeover().Lower, Upper: t.HostLossFailover().Upper}
+}
+
 // NodeNotReady bounds when a silent node is marked: the grace period counts from
 // the last lease renewal, which is up to nodeLeaseRenewal old.
 func (t Timing) NodeNotReady() Bounds {

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,7 @@ func (e *actorExpectation) Match(actual any) (bool, error) {
 }
 
 func (e *actorExpectation) judge(d *Drill, component clusters.Component, leader string, since time.Time) error {
-	acted, err := d.actors(component, since)
+	acted, err := d.actors(component, since, anything)
 	if err != nil {
 		return err
 	}
@@ -72,10 +73,10 @@ func (e *actorExpectation) judge(d *Drill, component clusters.Component, leader 
 	return nil
 }
 
-// actors counts by node what instances of a component changed, locks excepted.
+// actors counts by node what instances of a component did that counts, locks excepted.
 // kubeadm lets every scheduler and controller manager talk to the API server
 // of its own node, so the source address names the instance.
-func (d *Drill) actors(component clusters.Component, since time.Time) (map[string]int, error) {
+func (d *Drill) actors(component clusters.Component, since time.Time, counts func(clusters.Action) bool) (map[string]int, error) {
 	acted := map[string]int{}
 	for _, n := range d.With(clusters.ControlPlane) {
 		actions, err := n.Actions(d.ctx, since)
@@ -83,7 +84,7 @@ func (d *Drill) actors(component clusters.Component, since time.Time) (map[strin
 			return nil, err
 		}
 		for _, a := range actions {
-			if strings.HasPrefix(a.UserAgent, string(component)+"/") && !a.OnLease() {
+			if strings.HasPrefix(a.UserAgent, string(component)+"/") && !a.OnLease() && counts(a) {
 				acted[d.nodeAt(a.SourceIP)]++
 			}
 		}
@@ -91,29 +92,29 @@ func (d *Drill) actors(component clusters.Component, since time.Time) (map[strin
 	return acted, nil
 }
 
+// anything counts what was refused, too: who has no office must not even try.
+func anything(clusters.Action) bool { return true }
+
 // Acts fails unless an instance has changed something since an instant, locks excepted, by
 // the audit logs.
 func (d *Drill) Acts(i clusters.Instance, since time.Time) error {
-	return d.acted(i.Component, since, i.String()+" changes things", func(acted map[string]int) bool { return acted[i.Node.Name] > 0 })
-}
-
-// SeveralAct fails unless more than one instance of a component has.
-func (d *Drill) SeveralAct(component clusters.Component, since time.Time) error {
-	return d.acted(component, since, fmt.Sprintf("more than one %s acts", component), func(acted map[string]int) bool { return len(acted) > 1 })
-}
-
-// acted judges what the instances of a component changed.
-func (d *Drill) acted(component clusters.Component, since time.Time, expected string, is func(map[string]int) bool) error {
-	acted, err := d.actors(component, since)
+	acted, err := d.actors(i.Component, since, anything)
 	if err != nil {
 		return err
 	}
-	o := record.Observation{Expected: expected, OK: is(acted), Observed: actorsText(acted)}
-	d.observe(o)
-	if !o.OK {
-		return fmt.Errorf("expected that %s, but: %s", o.Expected, o.Observed)
+	return d.Saw(i.String()+" changes things", actorsText(acted), Unless(acted[i.Node.Name] > 0, nil))
+}
+
+// SeveralAct fails unless more than one instance of a component has changed some of the resources
+// since an instant, by the audit logs. What the API has refused is no change.
+func (d *Drill) SeveralAct(component clusters.Component, since time.Time, resources ...string) error {
+	acted, err := d.actors(component, since, func(a clusters.Action) bool {
+		return a.Code < http.StatusMultipleChoices && slices.Contains(resources, a.Resource)
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	return d.Saw(fmt.Sprintf("more than one %s changes %s", component, strings.Join(resources, " and ")), actorsText(acted), Unless(len(acted) > 1, nil))
 }
 
 // nodeAt names the node with the address, or gives the address.

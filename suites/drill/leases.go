@@ -17,6 +17,7 @@ import (
 type leaseExpectation struct {
 	component clusters.Component
 	bounds    clusters.Bounds
+	elsewhere bool
 	problem   string
 }
 
@@ -24,6 +25,13 @@ type leaseExpectation struct {
 // undo, and measures when, from the fault on.
 func HandOver(component clusters.Component) *leaseExpectation {
 	return &leaseExpectation{component: component}
+}
+
+// Elsewhere expects the next holder on another node. Without it that may be the former leader, which
+// has another name when it has been started again.
+func (e *leaseExpectation) Elsewhere() *leaseExpectation {
+	e.elsewhere = true
+	return e
 }
 
 // Within bounds the measured duration on both sides.
@@ -79,6 +87,8 @@ func (e *leaseExpectation) judge(before, after probe.LeaseView, measured time.Du
 		return finding{false, fmt.Sprintf("%s took it after %s, before the lease can have run out", after.Holder, seconds(measured)), &measured}
 	case measured > e.bounds.Upper:
 		return finding{false, fmt.Sprintf("%s took it only after %s", after.Holder, seconds(measured)), &measured}
+	case e.elsewhere && clusters.HolderNode(after.Holder) == clusters.HolderNode(before.Holder):
+		return finding{false, fmt.Sprintf("%s took it after %s, on the same node as %s", after.Holder, seconds(measured), before.Holder), &measured}
 	case times != 1:
 		return finding{false, fmt.Sprintf("%s has it after %s, and it counts %d changes of hands since %s had it", after.Holder, seconds(measured), times, before.Holder), &measured}
 	}

@@ -29,6 +29,16 @@ func TestALeaseIsHandedOverOnceAndInTime(t *testing.T) {
 	}
 }
 
+func TestALeaderThatIsStartedAgainIsNotElsewhere(t *testing.T) {
+	before := probe.LeaseView{Holder: "n1_a", Transitions: 4}
+	for holder, want := range map[string]bool{"n2_b": true, "n1_b": false} {
+		e := HandOver(clusters.Scheduler).Elsewhere().Within(clusters.Bounds{Upper: 25 * time.Second})
+		if found := e.judge(before, probe.LeaseView{Holder: holder, Transitions: 5}, 20*time.Second); found.ok != want {
+			t.Errorf("%s: %t (%s)", holder, found.ok, found.observed)
+		}
+	}
+}
+
 func TestHandOversAreCounted(t *testing.T) {
 	at := func(second int, holder string, transitions int) probe.LeaseView {
 		return probe.LeaseView{At: time.Duration(second) * time.Second, Holder: holder, Transitions: transitions}

@@ -49,7 +49,7 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 		began := time.Now()
 		Expect(d.BecomesTrue("many pods are made", d.Timing.Binding(), createCrowd)).To(Succeed())
 		Expect(d.BecomesTrue("each of them has a node", d.Timing.Binding(), crowdIsPlaced)).To(Succeed())
-		Expect(d.SeveralAct(clusters.Scheduler, began)).To(Succeed())
+		Expect(d.SeveralAct(clusters.Scheduler, began, "pods")).To(Succeed())
 		Expect(d.Told("no pod was placed twice", placedOnce(ctx, d, began))).To(Succeed())
 	})
 
@@ -67,10 +67,13 @@ var _ = Describe("Without leader election among three masters", Topology("three-
 			Expect(d.StaysTrue(fmt.Sprintf("there are at most %d pods, as many as all of them together want", most), atMost(most))).To(Succeed())
 			old = replicas
 		}
-		Expect(d.SeveralAct(clusters.ControllerManager, began)).To(Succeed())
+		Expect(d.SeveralAct(clusters.ControllerManager, began, "pods", "replicasets")).To(Succeed())
 
 		d.Undo()
+		d.AwaitHealed()
 		Expect(d.BecomesTrue("there are as many replicas as wanted, all ready", d.Timing.ControlPlaneReturn(d.Outage()), allWanted)).To(Succeed())
+		Expect(d).To(HaveOneActor(clusters.ControllerManager))
+		Expect(d.StaysTrue("there are as many replicas as wanted, all ready", allWanted)).To(Succeed())
 	})
 })
 

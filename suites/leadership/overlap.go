@@ -1,10 +1,12 @@
 package leadership
 
 import (
+	"context"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -16,7 +18,7 @@ import (
 var _ = Describe("A leader among three masters", Topology("three-host-stacked"), Core, func() {
 	const topology = "three-host-stacked"
 
-	It("stops before others may take over when it cannot renew", Claims("LEAD-10"), Component(clusters.Scheduler), func(ctx SpecContext) {
+	It("stops before others may take over when it cannot renew, and is a follower when it is back", Claims("LEAD-10"), Component(clusters.Scheduler), func(ctx SpecContext) {
 		d := On(ctx, topology)
 		leader := d.Leader(clusters.Scheduler)
 		exits := d.WatchExits(leader)
@@ -27,6 +29,12 @@ var _ = Describe("A leader among three masters", Topology("three-host-stacked"),
 		Expect(d).To(HandOver(clusters.Scheduler).Within(d.Timing.LeaseTakeover()))
 		gap := d.HandedOver(clusters.Scheduler) - d.Ended(leader, exits, 0)
 		Expect(d.Took("nobody leads until another takes over", gap, d.Timing.LeaderlessGap())).To(Succeed())
+
+		changes := d.HandOvers(clusters.Scheduler)
+		d.Undo()
+		Expect(d.BecomesTrue("the former leader runs again, and does not lead", d.Timing.CrashLoopReturn(d.Outage()), follows(leader))).To(Succeed())
+		Expect(d).To(HaveOneActor(clusters.Scheduler).For(clusters.LeaseDuration))
+		Expect(d.Told("the lease has not changed hands again", Unless(d.HandOvers(clusters.Scheduler) == changes, nil))).To(Succeed())
 	})
 
 	It("that was stopped for longer than its lease believes that it still leads when it goes on", Claims("SPLIT-01"), Component(clusters.ControllerManager), func(ctx SpecContext) {
@@ -46,6 +54,17 @@ var _ = Describe("A leader among three masters", Topology("three-host-stacked"),
 		Expect(d).To(HaveOneActor(clusters.ControllerManager))
 	})
 })
+
+// follows fails unless an instance answers that it does not lead.
+func follows(i clusters.Instance) Request {
+	return func(ctx context.Context, _ kubernetes.Interface) error {
+		leads, err := i.Leads(ctx)
+		if err != nil {
+			return err
+		}
+		return Unless(!leads, nil)
+	}
+}
 
 // both fails unless both say that they lead, one directly after the other.
 func both(ctx SpecContext, former, successor clusters.Instance) error {
