@@ -77,6 +77,7 @@ const (
 	cacheWait           = 3 * time.Second                 // watch cache, blockTimeout
 	namespaceGrace      = 5 * time.Second                 // controller manager, namespaceDeletionGracePeriod
 	podCollection       = 20 * time.Second                // controller manager, pod garbage collector (gcCheckPeriod)
+	orphanQuarantine    = 40 * time.Second                // controller manager, pod garbage collector (quarantineTime)
 	eventTTL            = time.Hour                       // API server --event-ttl
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
 	endpointLease       = 15 * time.Second                // API server, its endpoint's lease (DefaultEndpointReconcilerTTL)
@@ -302,6 +303,21 @@ func (t Timing) Eviction() Bounds {
 	return Bounds{Lower: silent.Lower + tolerated, Upper: silent.Upper + t.upper(tolerated+nodeMonitorPeriod)}
 }
 
+// EvictionAfterMark bounds the same from the mark on, by its time stamp, which is cut to whole
+// seconds: never sooner than the pods tolerate the taint, which comes with the mark or, where that
+// fails, with the next look at the nodes.
+func (t Timing) EvictionAfterMark() Bounds {
+	tolerated := t.Profile.NodeTolerations
+	return Bounds{Lower: tolerated, Upper: t.upper(tolerated + nodeMonitorPeriod)}
+}
+
+// LongSilence is for how long a node stays silent after its mark where its pods tolerate more than
+// others do: long enough that others would be evicted, unless those tolerate minutes. It is not
+// scaled: it is how long something is done, and no bound.
+func (t Timing) LongSilence() time.Duration {
+	return min(t.Profile.NodeTolerations+2*nodeMonitorPeriod, 2*time.Minute)
+}
+
 // nodeEvictionPause is the time between two silent nodes that are given up, the first one
 // excepted (controller manager --node-eviction-rate, 0.1 a second).
 const nodeEvictionPause = 10 * time.Second
@@ -342,6 +358,12 @@ func (t Timing) Replacement() Bounds {
 // of service: the next pod garbage collection deletes those that wait for it by force.
 func (t Timing) OutOfService() Bounds {
 	return Bounds{Upper: t.upper(podCollection) + t.Binding().Upper}
+}
+
+// OrphansCollected bounds how long the pods of a node that was deleted are kept: a pod garbage
+// collection finds them, and the first one after their quarantine deletes them.
+func (t Timing) OrphansCollected() Bounds {
+	return Bounds{Upper: t.upper(podCollection + orphanQuarantine + podCollection)}
 }
 
 // EventsForgotten bounds how long an Event is kept. Nothing of it depends on the machine.

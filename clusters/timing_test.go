@@ -51,6 +51,16 @@ func TestAShortOutageIsNotGivenTheLongestBackOff(t *testing.T) {
 	}
 }
 
+// Whoever tolerates two returns of a node is there when it is back.
+func TestALongSilenceIsTolerated(t *testing.T) {
+	for _, profile := range []Profile{FastProfile(), DocumentedProfile()} {
+		timing := Timing{Profile: profile, Slack: 1}
+		if silence, tolerated := timing.LongSilence(), 2*timing.NodeReturn().Upper; silence+timing.NodeReturn().Upper > tolerated {
+			t.Errorf("%s: a silence of %s and a return are longer than the %s that are tolerated", profile.Name, silence, tolerated)
+		}
+	}
+}
+
 // What a mechanism forbids to undercut has to leave it room, on a machine without any slack too.
 func TestLowerBoundsLeaveRoom(t *testing.T) {
 	for _, profile := range []Profile{FastProfile(), DocumentedProfile()} {
@@ -58,6 +68,7 @@ func TestLowerBoundsLeaveRoom(t *testing.T) {
 		for name, b := range map[string]Bounds{
 			"ServiceDropsServer": timing.ServiceDropsServer(), "LeaderlessGap": timing.LeaderlessGap(), "LeaseHeld": timing.LeaseHeld(),
 			"NodeNoticed": timing.NodeNoticed(0), "Liveness": timing.Liveness(), "Replacement": timing.Replacement(),
+			"EvictionAfterMark": timing.EvictionAfterMark(),
 		} {
 			if b.Lower <= 0 || b.Lower >= b.Upper {
 				t.Errorf("%s: %s is to take %s to %s", profile.Name, name, b.Lower, b.Upper)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -78,10 +79,28 @@ func nodeReadiness(ctx context.Context, c kubernetes.Interface) (map[string]bool
 }
 
 // IsReady tells whether the API calls the node ready.
-func IsReady(n corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
+func IsReady(n corev1.Node) bool { return ReadyCondition(n).Status == corev1.ConditionTrue }
+
+// ReadyCondition is what the API says of whether a node is ready; empty where it says nothing.
+func ReadyCondition(n corev1.Node) corev1.NodeCondition {
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c
+		}
+	}
+	return corev1.NodeCondition{}
+}
+
+// NotReadySince is when the API began to call a node not ready, by its own time stamp. That is cut to
+// whole seconds: what is measured from it never comes out too short.
+func (d *Drill) NotReadySince(n *clusters.Node) time.Time {
+	ginkgo.GinkgoHelper()
+	client, err := d.api()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	node, err := client.CoreV1().Nodes().Get(d.ctx, n.Name, metav1.GetOptions{})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Expect(IsReady(*node)).To(gomega.BeFalse(), "node %s is ready", n.Name)
+	return ReadyCondition(*node).LastTransitionTime.Time
 }
 
 // AllNodesReady fails unless the API calls every node ready.

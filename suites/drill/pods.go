@@ -2,7 +2,9 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -50,13 +52,17 @@ func WorkloadPod(n *clusters.Node, name string, args ...string) *corev1.Pod {
 	}
 }
 
-// StartPod starts a pod that names its node, and waits until it runs.
-func (d *Drill) StartPod(pod *corev1.Pod) error {
-	create := func(ctx context.Context, c kubernetes.Interface) error {
+// CreatePod asks for a pod, and does not wait until it runs.
+func CreatePod(pod *corev1.Pod) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
 		_, err := c.CoreV1().Pods(Namespace).Create(ctx, pod, metav1.CreateOptions{})
 		return err
 	}
-	if a := d.Attempt("start a pod that names its node", create); a.err != nil {
+}
+
+// StartPod starts a pod that names its node, and waits until it runs.
+func (d *Drill) StartPod(pod *corev1.Pod) error {
+	if a := d.Attempt("start a pod that names its node", CreatePod(pod)); a.err != nil {
 		return d.Told("a pod that names its node starts", a.err)
 	}
 	return d.BecomesTrue("a pod that names its node starts", d.Timing.Binding(), func(ctx context.Context, c kubernetes.Interface) error {
@@ -108,24 +114,47 @@ func (d *Drill) ApplicationPods() []corev1.Pod {
 	return list.Items
 }
 
+// PodsOn are the drills' pods on a node.
+func (d *Drill) PodsOn(n *clusters.Node) []corev1.Pod {
+	ginkgo.GinkgoHelper()
+	client, err := d.api()
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	list, err := client.CoreV1().Pods(Namespace).List(d.ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return list.Items
+}
+
 // SamePods fails unless they are the same pods, never restarted since.
 func SamePods(before, now []corev1.Pod) error {
-	identity := func(pods []corev1.Pod) []string {
-		var all []string
-		for _, p := range pods {
-			restarts := int32(0)
-			for _, c := range p.Status.ContainerStatuses {
-				restarts += c.RestartCount
-			}
-			all = append(all, fmt.Sprintf("%s (%s, %d restarts)", p.Name, p.UID, restarts))
-		}
-		slices.Sort(all)
-		return all
+	return samePods(before, now, func(was, is int32) bool { return is == was })
+}
+
+// SamePodsRestarted fails unless they are the same pods, and each was restarted since.
+func SamePodsRestarted(before, now []corev1.Pod) error {
+	return samePods(before, now, func(was, is int32) bool { return is > was })
+}
+
+func samePods(before, now []corev1.Pod, restarts func(was, is int32) bool) error {
+	if len(before) == 0 {
+		return errors.New("there was none")
 	}
-	if was, is := identity(before), identity(now); !slices.Equal(was, is) {
-		return fmt.Errorf("they were %v and are %v", was, is)
+	if was, is := restartsOf(before), restartsOf(now); !maps.EqualFunc(was, is, restarts) {
+		return fmt.Errorf("with their restarts they were %v and are %v", was, is)
 	}
 	return nil
+}
+
+// restartsOf counts how often each pod's containers were restarted.
+func restartsOf(pods []corev1.Pod) map[string]int32 {
+	all := map[string]int32{}
+	for _, p := range pods {
+		identity := fmt.Sprintf("%s (%s)", p.Name, p.UID)
+		all[identity] = 0
+		for _, c := range p.Status.ContainerStatuses {
+			all[identity] += c.RestartCount
+		}
+	}
+	return all
 }
 
 // PodsReady fails unless exactly so many of the selected pods are ready. Those that are being

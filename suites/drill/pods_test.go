@@ -29,4 +29,19 @@ func TestSamePods(t *testing.T) {
 			t.Errorf("%s, and they are called the same", name)
 		}
 	}
+	if SamePods(nil, nil) == nil || SamePodsRestarted(nil, nil) == nil {
+		t.Error("none is called the same as none")
+	}
+	if err := SamePodsRestarted(before, []corev1.Pod{pod("b", "2", 1), pod("a", "1", 2)}); err != nil {
+		t.Errorf("restarted: %v", err)
+	}
+	for name, now := range map[string][]corev1.Pod{
+		"one is gone":          {pod("a", "1", 1)},
+		"one is not restarted": {pod("a", "1", 1), pod("b", "2", 0)},
+		"one is another":       {pod("a", "1", 1), pod("b", "3", 1)},
+	} {
+		if SamePodsRestarted(before, now) == nil {
+			t.Errorf("%s, and they are called the same, restarted", name)
+		}
+	}
 }
