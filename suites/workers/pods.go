@@ -61,6 +61,14 @@ func occupy(d *Drill, victim *clusters.Node) {
 	})).To(Succeed())
 }
 
+// isEmptied expects the pods of a silent node to be evicted, and not before they have tolerated
+// that it is silent.
+func isEmptied(d *Drill, n *clusters.Node) {
+	GinkgoHelper()
+	Expect(d.Took("its pods are evicted", d.AwaitEviction(n), d.Timing.Eviction())).To(Succeed())
+	Expect(d.Took("counted from when it was called not ready they are evicted", time.Since(d.NotReadySince(n)), d.Timing.EvictionAfterMark())).To(Succeed())
+}
+
 // patientPod tolerates for so long that its node is silent. The cluster's default may be shorter
 // than a kubelet needs that was frozen: it compares its status with what it knew of its node
 // before, and corrects what the API says a period (nodeStatusUpdateFrequency) later.

@@ -52,14 +52,17 @@ var _ = Describe("The loss of a worker", Topology(topology), Core, WholeHost, fu
 		d := On(ctx, topology)
 		victim, _ := workers(d)
 		occupy(d, victim)
-		d.Inject(fault.PowerOff(victim))
 		d.Inject(fault.Stop(d.Instances(clusters.Scheduler)...).Losing(clusters.Scheduler))
+		d.Then(fault.PowerOff(victim))
 
-		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+		isEmptied(d, victim)
 		Expect(d.BecomesTrue("their replacements are made", d.Timing.Noticed(), somePending)).To(Succeed())
 		Expect(d.StaysTrue("their replacements have no node", somePending)).To(Succeed())
 
 		d.UndoLast()
+		Expect(d.BecomesTrue("the worker is called ready again", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
+		Expect(d.StaysTrue("their replacements have no node even so", somePending)).To(Succeed())
+		d.Undo()
 		Expect(d.BecomesTrue("all replicas run", d.Timing.ControlPlaneReturn(d.Outage()), allReady)).To(Succeed())
 	})
 
@@ -101,7 +104,7 @@ var _ = Describe("A worker whose", Topology(topology), Core, func() {
 		d.Inject(fault.StopService(victim.Instances(clusters.Kubelet)...))
 
 		Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
-		Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+		isEmptied(d, victim)
 		Expect(d.BecomesTrue("as many replicas as before run elsewhere", d.Timing.Binding(), allReady)).To(Succeed())
 		Expect(d.Told("its own replicas run on", replicasRun(ctx, victim, had))).To(Succeed())
 		Expect(d).To(KeepServing(probe.Workload).On(victim))
@@ -138,7 +141,7 @@ func AWorkerIsReplaced(d *Drill) {
 	Expect(d).To(MarkNotReady(victim).Within(d.Timing.NodeNotReady()))
 	Expect(d.BecomesTrue("it is tainted as unreachable", d.Timing.Noticed(), isTainted(victim))).To(Succeed())
 	Expect(d.BecomesTrue("none of its pods is called ready", d.Timing.Noticed(), noneReady(victim))).To(Succeed())
-	Expect(d.Took("its pods are evicted", d.AwaitEviction(victim), d.Timing.Eviction())).To(Succeed())
+	isEmptied(d, victim)
 	Expect(d.BecomesTrue("as many replicas as before run elsewhere", d.Timing.Binding(), allReady)).To(Succeed())
 	Expect(d.StaysTrue("nobody replaces the bare pod, and its node would have to end it", bareIsDeleted)).To(Succeed())
 	for _, name := range shared {
