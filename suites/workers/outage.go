@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -21,7 +22,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		d := On(ctx, topology)
 		victim, other := workers(d)
 		occupy(d, victim)
-		before := append(podsOn(ctx, d, victim), podsOn(ctx, d, other)...)
+		before := slices.Concat(d.PodsOn(victim), d.PodsOn(other))
 		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
@@ -34,7 +35,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
 		Expect(d.StaysTrueFor("the API calls the workers and their pods ready", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
-		Expect(d.Told("their pods are the same, and were not restarted", SamePods(before, append(podsOn(ctx, d, victim), podsOn(ctx, d, other)...)))).To(Succeed())
+		Expect(d.Told("their pods are the same, and were not restarted", SamePods(before, slices.Concat(d.PodsOn(victim), d.PodsOn(other))))).To(Succeed())
 	})
 
 	It("that restart do not bring their pods back", Claims("API-05"), WholeHost, func(ctx SpecContext) {

@@ -26,6 +26,8 @@ const (
 	bare = "bare"
 	// patient is a bare pod that tolerates longer than others that its node is silent.
 	patient = "patient"
+	// late is one like it that comes when its node is lost already.
+	late = "late"
 )
 
 // What the deployment is to come to.
@@ -33,7 +35,6 @@ var (
 	allReady     = ReplicasReady(replicas)
 	noPodTooMany = ReplicasExist(replicas)
 	somePending  = SomePodWaits(Namespace, OfDeployment)
-	bareIsGone   = PodGone(bare)
 )
 
 // workers are the two of the topology. The first is the one to lose.
@@ -69,12 +70,12 @@ func isEmptied(d *Drill, n *clusters.Node) {
 	Expect(d.Took("counted from when it was called not ready they are evicted", time.Since(d.NotReadySince(n)), d.Timing.EvictionAfterMark())).To(Succeed())
 }
 
-// patientPod tolerates for so long that its node is silent. The cluster's default may be shorter
-// than a kubelet needs that was frozen: it compares its status with what it knew of its node
-// before, and corrects what the API says a period (nodeStatusUpdateFrequency) later.
-func patientPod(n *clusters.Node, tolerated time.Duration) *corev1.Pod {
-	pod := WorkloadPod(n, patient, "heartbeat")
-	seconds := int64(tolerated.Seconds())
+// patientPod tolerates two returns of its node. The cluster's default may be shorter than a
+// kubelet needs that was frozen: it compares its status with what it knew of its node before, and
+// corrects what the API says a period (nodeStatusUpdateFrequency) later.
+func patientPod(d *Drill, n *clusters.Node, name string) *corev1.Pod {
+	pod := WorkloadPod(n, name, "heartbeat")
+	seconds := int64((2 * d.Timing.NodeReturn().Upper).Seconds())
 	for _, taint := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {
 		pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{
 			Key: taint, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: &seconds,
@@ -83,9 +84,20 @@ func patientPod(n *clusters.Node, tolerated time.Duration) *corev1.Pod {
 	return pod
 }
 
-// named are the pods of that name.
-func named(name string, pods []corev1.Pod) []corev1.Pod {
-	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return p.Name != name })
+// named are the pods of these names.
+func named(pods []corev1.Pod, names ...string) []corev1.Pod {
+	return slices.DeleteFunc(pods, func(p corev1.Pod) bool { return !slices.Contains(names, p.Name) })
+}
+
+// former are the pods that bear the names of earlier ones. Others may have come since.
+func former(before, now []corev1.Pod) []corev1.Pod { return named(now, namesOf(before)...) }
+
+func namesOf(pods []corev1.Pod) []string {
+	var names []string
+	for _, p := range pods {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // on lists the drill's pods on a node.
@@ -95,15 +107,6 @@ func on(ctx context.Context, c kubernetes.Interface, n *clusters.Node) ([]corev1
 		return nil, err
 	}
 	return list.Items, nil
-}
-
-func podsOn(ctx context.Context, d *Drill, n *clusters.Node) []corev1.Pod {
-	GinkgoHelper()
-	client, err := d.Client(d.Front())
-	Expect(err).NotTo(HaveOccurred())
-	pods, err := on(ctx, client, n)
-	Expect(err).NotTo(HaveOccurred())
-	return pods
 }
 
 // webIsSpread fails unless the web service has its two pods ready on different nodes. Where
@@ -206,6 +209,79 @@ func notReady(n *clusters.Node) Request {
 			return err
 		}
 		return Unless(!IsReady(*node), fmt.Errorf("node %s is ready", n.Name))
+	}
+}
+
+// saysRuntimeIsDown fails unless the node itself says that its container runtime is down. Of one
+// that is silent the controller manager says that nobody knows.
+func saysRuntimeIsDown(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		node, err := c.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		ready := ReadyCondition(*node)
+		says := ready.Status == corev1.ConditionFalse && strings.Contains(ready.Message, "container runtime is down")
+		return Unless(says, fmt.Errorf("it is called ready: %s, %s: %s", ready.Status, ready.Reason, ready.Message))
+	}
+}
+
+// podIs fails unless the pod of that name is as it should be.
+func podIs(name string, as func(*corev1.Pod) bool) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		pod, err := c.CoreV1().Pods(Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		return Unless(as(pod), fmt.Errorf("it is %s, conditions %+v, deletion %v", pod.Status.Phase, pod.Status.Conditions, pod.DeletionTimestamp))
+	}
+}
+
+// kept tells whether nobody has marked a pod for deletion.
+func kept(p *corev1.Pod) bool { return p.DeletionTimestamp == nil }
+
+// pending tells whether a pod is kept and has not started.
+func pending(p *corev1.Pod) bool { return kept(p) && p.Status.Phase == corev1.PodPending }
+
+// restarted fails unless earlier pods are ready on their node, each the same and restarted since.
+func restarted(n *clusters.Node, before []corev1.Pod) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		pods, err := on(ctx, c, n)
+		if err != nil {
+			return err
+		}
+		now := former(before, pods)
+		for _, p := range now {
+			if !clusters.PodReady(&p) {
+				return fmt.Errorf("pod %s is not ready", p.Name)
+			}
+		}
+		return SamePodsRestarted(before, now)
+	}
+}
+
+// besideReplicas fails unless the drills' namespace has exactly the pods of these names beside the
+// replicas of its deployment.
+func besideReplicas(names ...string) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		others := metav1.ListOptions{LabelSelector: clusters.AppLabel + "!=" + Deployment}
+		list, err := c.CoreV1().Pods(Namespace).List(ctx, others)
+		if err != nil {
+			return err
+		}
+		found := namesOf(list.Items)
+		return Unless(slices.Equal(found, names), fmt.Errorf("beside the replicas there are %v, want %v", found, names))
+	}
+}
+
+// hasNoPods fails while a pod of any namespace is on a node.
+func hasNoPods(n *clusters.Node) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		list, err := c.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name})
+		if err != nil {
+			return err
+		}
+		return Unless(len(list.Items) == 0, fmt.Errorf("%v are on it", namesOf(list.Items)))
 	}
 }
 

@@ -58,7 +58,16 @@ func TestConditions(t *testing.T) {
 		now := metav1.Now()
 		p.DeletionTimestamp, p.Finalizers = &now, []string{"test/kept"}
 	}
-	restarted := func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }
+	again := func(p *corev1.Pod) { p.Status.ContainerStatuses[0].RestartCount = 1 }
+	another := func(p *corev1.Pod) { p.UID = "another" }
+	alone := func(p *corev1.Pod) { p.Labels = nil }
+	starts := func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }
+	before := []corev1.Pod{*pod(bare, "n1")}
+	says := func(ready corev1.ConditionStatus, message string) *corev1.Node {
+		n := node(ready)
+		n.Status.Conditions[0].Message = message
+		return n
+	}
 	web := func(p *corev1.Pod) { p.Namespace, p.Labels = "faultline-workload", clusters.AppLabels("web") }
 	of := func(app string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
@@ -93,10 +102,29 @@ func TestConditions(t *testing.T) {
 		{"bare and deleted", bareIsDeleted, []runtime.Object{pod(bare, "n1", deleted)}, true},
 		{"bare and kept", bareIsDeleted, []runtime.Object{pod(bare, "n1")}, false},
 		{"bare and gone, not deleted", bareIsDeleted, nil, false},
-		{"bare and gone", bareIsGone, nil, true},
-		{"bare and there", bareIsGone, []runtime.Object{pod(bare, "n1")}, false},
-		{"bare and restarted", wasRestarted, []runtime.Object{pod(bare, "n1", restarted)}, true},
-		{"bare and not restarted", wasRestarted, []runtime.Object{pod(bare, "n1")}, false},
+		{"nothing beside the replicas", besideReplicas(), four, true},
+		{"a bare pod beside them", besideReplicas(bare), append([]runtime.Object{pod(bare, "n1", alone)}, four...), true},
+		{"a bare pod that should be gone", besideReplicas(), []runtime.Object{pod(bare, "n1", alone)}, false},
+		{"a bare pod and another", besideReplicas(bare), []runtime.Object{pod(bare, "n1", alone), pod("e", "n2", alone)}, false},
+		{"a bare pod that should be there", besideReplicas(bare), four, false},
+		{"bare and restarted", restarted(n1, before), []runtime.Object{pod(bare, "n1", again)}, true},
+		{"restarted beside another", restarted(n1, before), []runtime.Object{pod(bare, "n1", again), pod("e", "n1")}, true},
+		{"bare and not restarted", restarted(n1, before), []runtime.Object{pod(bare, "n1")}, false},
+		{"restarted and not ready", restarted(n1, before), []runtime.Object{pod(bare, "n1", again, unready)}, false},
+		{"restarted as another", restarted(n1, before), []runtime.Object{pod(bare, "n1", again, another)}, false},
+		{"not restarted but gone", restarted(n1, before), nil, false},
+		{"kept", podIs(bare, kept), []runtime.Object{pod(bare, "n1")}, true},
+		{"deleted and not kept", podIs(bare, kept), []runtime.Object{pod(bare, "n1", deleted)}, false},
+		{"gone and not kept", podIs(bare, kept), nil, false},
+		{"not started", podIs(late, pending), []runtime.Object{pod(late, "n1", starts)}, true},
+		{"started", podIs(late, pending), []runtime.Object{pod(late, "n1")}, false},
+		{"deleted before it starts", podIs(late, pending), []runtime.Object{pod(late, "n1", starts, deleted)}, false},
+		{"no pods", hasNoPods(n1), nil, true},
+		{"a pod of another namespace", hasNoPods(n1), []runtime.Object{pod("a", "n1", web)}, false},
+		{"a runtime that is down", saysRuntimeIsDown(n1), []runtime.Object{says(corev1.ConditionFalse, "container runtime is down")}, true},
+		{"a node that is not ready for another reason", saysRuntimeIsDown(n1), []runtime.Object{says(corev1.ConditionFalse, "PLEG is not healthy")}, false},
+		{"a node of which nobody knows", saysRuntimeIsDown(n1), []runtime.Object{says(corev1.ConditionUnknown, "container runtime is down")}, false},
+		{"no node to say so", saysRuntimeIsDown(n1), nil, false},
 		{"runs elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n2")}, true},
 		{"is not ready elsewhere", runsWithout(n1), []runtime.Object{pod("a", "n1"), pod("b", "n2", unready)}, false},
 		{"the service is spread", webIsSpread, []runtime.Object{pod("a", "n1", web), pod("b", "n2", web)}, true},
