@@ -8,8 +8,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -23,18 +21,9 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		victim, other := workers(d)
 		occupy(d, victim)
 		before := slices.Concat(d.PodsOn(victim), d.PodsOn(other))
-		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
+		outlastEviction(d, fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 
-		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
-		d.Hold(d.Timing.LongerThanEviction())
-		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
-			Expect(d).To(KeepServing(name))
-		}
-
-		d.Undo()
-		Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
-		Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
-		Expect(d.StaysTrueFor("the API calls the workers and their pods ready", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
+		nobodyIsGivenUpAfterwards(d)
 		Expect(d.Told("their pods are the same, and were not restarted", SamePods(before, slices.Concat(d.PodsOn(victim), d.PodsOn(other))))).To(Succeed())
 	})
 
@@ -42,6 +31,7 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 		d := On(ctx, topology)
 		victim, other := workers(d)
 		occupy(d, victim)
+		before := d.PodsOn(victim)
 		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 		d.Then(fault.Reboot(victim))
 
@@ -52,9 +42,50 @@ var _ = Describe("While no API server runs, workers", Topology(topology), Compon
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Workload).On(victim).Within(d.Timing.WholeAgain(d.Outage())))
-		Expect(d.BecomesTrue("all replicas run", d.Timing.NodeReturn(), allReady)).To(Succeed())
+		Expect(d.BecomesTrue("its pods are the same, were restarted, and are ready", d.Timing.NodeReturn(), restarted(victim, before))).To(Succeed())
+		Expect(d.BecomesTrue("all replicas run", d.Timing.NodeReturn(), All(allReady, noPodTooMany))).To(Succeed())
 	})
 })
+
+// The members are stopped and not held down, for after a crash loop they come back one after the
+// other: nodes whose API servers wait for the second one would be called silent by a controller
+// manager that has the first.
+var _ = Describe("While etcd has no majority, workers", Topology(topology), Component(clusters.Etcd), Core, func() {
+	It("keep their pods and restart what crashes, and nobody evicts them afterwards", Claims("ETCD-08"), func(ctx SpecContext) {
+		d := On(ctx, topology)
+		victim, _ := workers(d)
+		occupy(d, victim)
+		replicas, crashed := podsOf(ctx, d), named(d.PodsOn(victim), bare)
+		outlastEviction(d, fault.Stop(d.EtcdMembers().Majority()...).Losing(clusters.Etcd))
+		isRunAgain(ctx, d, d.PodOn(victim, bare))
+
+		nobodyIsGivenUpAfterwards(d)
+		Expect(d.Told("the replicas are the same, and were not restarted", SamePods(replicas, podsOf(ctx, d)))).To(Succeed())
+		Expect(d.BecomesTrue("the pod that crashed is the same", d.Timing.Noticed(), restarted(victim, crashed))).To(Succeed())
+	})
+})
+
+// outlastEviction expects what workers run to go on in an outage that is longer than an eviction
+// takes.
+func outlastEviction(d *Drill, outage fault.Fault) {
+	GinkgoHelper()
+	d.Inject(outage)
+	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+	d.Hold(d.Timing.LongerThanEviction())
+	for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
+		Expect(d).To(KeepServing(name))
+	}
+}
+
+// nobodyIsGivenUpAfterwards ends an outage, and expects that a controller manager that leads again
+// has nothing against the nodes.
+func nobodyIsGivenUpAfterwards(d *Drill) {
+	GinkgoHelper()
+	d.Undo()
+	Expect(d).To(Resume(probe.Write).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+	Expect(d).To(Resume(probe.Reconcile).Within(d.Timing.ControlPlaneReturn(d.Outage())))
+	Expect(d.StaysTrueFor("the API calls the workers and their pods ready", d.Timing.NodeNotReady().Upper, AllNodesReady)).To(Succeed())
+}
 
 var _ = Describe("With one master", Topology("single-master"), Core, func() {
 	const topology = "single-master"
@@ -79,16 +110,13 @@ var _ = Describe("With one master", Topology("single-master"), Core, func() {
 		d := On(ctx, topology)
 		victim, _ := workers(d)
 		Expect(d.StartPodOn(victim, bare)).To(Succeed())
-		pod := d.PodOn(victim, bare)
+		before := named(d.PodsOn(victim), bare)
 		d.Inject(fault.HoldDown(d.Instances(clusters.APIServer)...).Losing(clusters.APIServer))
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
-
-		killed := time.Now()
-		d.Then(fault.Kill(pod))
-		Expect(d.Took("the kubelet runs it again", restartOf(ctx, d, pod).Sub(killed), d.Timing.StaticPodRestart())).To(Succeed())
+		isRunAgain(ctx, d, d.PodOn(victim, bare))
 
 		d.Undo()
-		Expect(d.BecomesTrue("the API tells of the restart", d.Timing.ControlPlaneReturn(d.Outage()), wasRestarted)).To(Succeed())
+		Expect(d.BecomesTrue("the API tells of the restart", d.Timing.ControlPlaneReturn(d.Outage()), restarted(victim, before))).To(Succeed())
 	})
 
 	It("a service goes on to lead to a node that dies while no API server runs", Claims("API-06"), Component(clusters.APIServer), WholeHost, func(ctx SpecContext) {
@@ -128,6 +156,14 @@ var _ = Describe("With one master", Topology("single-master"), Core, func() {
 	})
 })
 
+// isRunAgain kills the process of a pod, and expects its kubelet to run another.
+func isRunAgain(ctx context.Context, d *Drill, pod clusters.Instance) {
+	GinkgoHelper()
+	killed := time.Now()
+	d.Then(fault.Kill(pod))
+	Expect(d.Took("the kubelet runs it again", restartOf(ctx, d, pod).Sub(killed), d.Timing.StaticPodRestart())).To(Succeed())
+}
+
 // restartOf waits until the kubelet has started another container of a pod that had one, by
 // the node's own runtime, and returns when that was seen.
 func restartOf(ctx context.Context, d *Drill, pod clusters.Instance) time.Time {
@@ -142,12 +178,4 @@ func restartOf(ctx context.Context, d *Drill, pod clusters.Instance) time.Time {
 		return err
 	})).To(Succeed())
 	return time.Now()
-}
-
-func wasRestarted(ctx context.Context, c kubernetes.Interface) error {
-	pod, err := c.CoreV1().Pods(Namespace).Get(ctx, bare, metav1.GetOptions{})
-	if err == nil && (len(pod.Status.ContainerStatuses) != 1 || pod.Status.ContainerStatuses[0].RestartCount == 0) {
-		err = fmt.Errorf("its containers are %+v", pod.Status.ContainerStatuses)
-	}
-	return err
 }
