@@ -228,6 +228,12 @@ func (t Timing) LoadBalancerAfterRemoval() Bounds {
 	return Bounds{Upper: t.upper(fileCheckFrequency+terminationGrace) + t.LoadBalancer().Upper}
 }
 
+// PastSilence bounds how long a new client takes to pass the first of so many addresses of a name,
+// which is silent: each gets an equal share of its time to connect.
+func (t Timing) PastSilence(addresses int) Bounds {
+	return Bounds{Upper: t.upper(defaultDial/time.Duration(addresses) + time.Second)}
+}
+
 // LoadBalancerTakesBack bounds how soon the load balancer sends to an API server again whose
 // own return takes so long.
 func (t Timing) LoadBalancerTakesBack(server Bounds) Bounds {

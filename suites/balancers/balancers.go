@@ -3,8 +3,13 @@
 package balancers
 
 import (
+	"context"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -37,7 +42,8 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 
 	It("is a single point of failure for clients and workers, and not for the masters", Claims("LB-02", "LB-06"), Component(clusters.Envoy), func(ctx SpecContext) {
 		d := On(ctx, topology)
-		d.Inject(fault.HoldDown(d.Instances(clusters.Envoy)...).Losing(clusters.Envoy))
+		// A process that is only held down serves for moments.
+		d.Inject(fault.PowerOff(d.Forwarder).Losing(clusters.Envoy))
 
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 		Expect(d).To(KeepServing(probe.CachedRead))
@@ -64,17 +70,34 @@ var _ = Describe("One name with the addresses of three masters, and no load bala
 	It("is enough for clients that try every address", Claims("LB-04"), Component(clusters.APIServer), func(ctx SpecContext) {
 		d := On(ctx, "multi-master-dns")
 		masters := d.With(clusters.ControlPlane)
+		Expect(d.Front().Address).To(Equal(masters[0].APIServer().Address), "clients try the first master first")
+
+		By("having its API server refuse")
 		d.Then(fault.HoldDown(masters[0].Instances(clusters.APIServer)...))
 		Expect(d).To(Pause(probe.Write).Within(d.Timing.Noticed()))
+		Expect(d.Attempt("write through a new connection", writeOnce)).To(BeAccepted())
 		d.Undo()
 		d.AwaitHealed()
 
+		By("having it fall silent")
 		d.Then(fault.PowerOff(masters[0]))
-		Expect(d).To(Pause(probe.Write).Within(d.Timing.HostLoss()))
+		// The connections of before have left it, and wait for an election at most.
+		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
+		Expect(d.BecomesTrue("a client that connects anew passes the silent address, and writes", d.Timing.PastSilence(len(masters)), writeOnce)).To(Succeed())
 		d.Undo()
 		Expect(d).To(Resume(probe.CachedRead).On(masters[0]).Within(d.Timing.NodeReturn()))
 	})
 })
+
+// writeOnce makes an object and deletes it.
+func writeOnce(ctx context.Context, c kubernetes.Interface) error {
+	objects := c.CoreV1().ConfigMaps(Namespace)
+	made, err := objects.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "attempt-"}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	return objects.Delete(ctx, made.Name, metav1.DeleteOptions{})
+}
 
 // NoBalancerIsMissed is the experiment of LB-07; sabotage runs use it too.
 func NoBalancerIsMissed(d *Drill) {
