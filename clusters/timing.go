@@ -80,6 +80,7 @@ const (
 	orphanQuarantine    = 40 * time.Second                // controller manager, pod garbage collector (quarantineTime)
 	eventTTL            = time.Hour                       // API server --event-ttl
 	leaseReuse          = time.Minute                     // API server, how much longer a lease of etcd is that several Events share
+	storeDial           = 20 * time.Second                // API server, how long it waits for its store when it starts (dialTimeout)
 	endpointLease       = 15 * time.Second                // API server, its endpoint's lease (DefaultEndpointReconcilerTTL)
 	endpointReconcile   = 10 * time.Second                // API server, its endpoint reconciler
 	restartBackOff      = 10 * time.Second                // kubelet, containerBackOffPeriod: after the second crash, then twice as long each time
@@ -194,6 +195,12 @@ func (t Timing) Termination() Bounds { return Bounds{Upper: t.upper(terminationG
 // StaticPodRestart bounds the kubelet's first restart of a dead static pod
 // container, which has no back-off.
 func (t Timing) StaticPodRestart() Bounds { return Bounds{Upper: t.upper(15 * time.Second)} }
+
+// EndsAgain bounds how soon an API server ends that the kubelet has restarted without any etcd, from
+// the end of the one before on: it waits for its store, in vain.
+func (t Timing) EndsAgain() Bounds {
+	return Bounds{Upper: t.StaticPodRestart().Upper + t.upper(storeDial)}
+}
 
 // StaticPodReturn bounds a static pod's return after its manifest is back:
 // the kubelet notices the file, ends its grace of removing, and starts it.
@@ -478,6 +485,12 @@ func (t Timing) KeptConnection() Bounds {
 func (t Timing) Liveness() Bounds {
 	return Bounds{
 		Lower: (livenessFailures - 2) * livenessPeriod,
-		Upper: t.upper(livenessPeriod + livenessFailures*livenessTimeout + terminationGrace),
+		Upper: t.upper(t.LongerThanLiveness()),
 	}
+}
+
+// LongerThanLiveness is an outage after which every container would have ended that failed its
+// probe throughout. Like LongerThanEviction it is not scaled.
+func (t Timing) LongerThanLiveness() time.Duration {
+	return livenessPeriod + livenessFailures*livenessTimeout + terminationGrace
 }

@@ -2,6 +2,9 @@ package components
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -84,7 +87,12 @@ var _ = Describe("etcd on a single host", Topology("single-host-minimal"), Compo
 		Expect(d).To(Lose(probe.CachedRead).As(record.Refused, record.TimedOut, record.NotReady).Within(d.Timing.Liveness()))
 		served := d.LastServed(probe.CachedRead)
 		Expect(d).To(SeeTheEndOf(server, exits).Within(d.Timing.Liveness()))
-		Expect(d.Took("the last cached read is followed by the end of the API server, which the kubelet lets finish", d.Ended(server, exits, 0)-served, d.Timing.Termination())).To(Succeed())
+		ended := d.Ended(server, exits, 0)
+		Expect(d.Took("the last cached read is followed by the end of the API server, which the kubelet lets finish", ended-served, d.Timing.Termination())).To(Succeed())
+		Expect(d.BecomesTrue("the kubelet restarts it", d.Timing.StaticPodRestart(), runsFor(0, server))).To(Succeed())
+		again := d.WatchExits(server)
+		Expect(d.Took("it ends again, as there is no etcd", d.Ended(server, again, d.Timing.EndsAgain().Upper)-ended, d.Timing.EndsAgain())).To(Succeed())
+		Expect(d.StaysTrue("the kubelet waits before it restarts it once more", isGone(server))).To(Succeed())
 		for _, name := range []probe.Name{probe.Workload, probe.Service, probe.Resolve} {
 			Expect(d).To(KeepServing(name))
 		}
@@ -132,9 +140,10 @@ var _ = Describe("etcd on hosts of its own", Topology("external-etcd"), Componen
 		Expect(d).To(Pause(probe.Ready).Within(d.Timing.EtcdElection()))
 		Expect(d).To(Pause(probe.Write).Within(d.Timing.EtcdElection()))
 		Expect(d).To(KeepServing(probe.CachedRead))
+		d.Hold(d.Timing.LongerThanLiveness())
+		unreplaced(d, servers)
 		d.Undo()
 		d.AwaitHealed()
-		unreplaced(d, servers)
 
 		master, members, term := d.With(clusters.ControlPlane)[0], processesOf(ctx, d.EtcdMembers()), d.EtcdTerm()
 		d.Then(fault.PowerOff(master))
@@ -177,6 +186,28 @@ func unreplaced(d *Drill, before map[clusters.Instance]clusters.Process) {
 	GinkgoHelper()
 	for i, process := range before {
 		Expect(d.Unreplaced(i.String()+" has the process that it had", i, process)).To(Succeed())
+	}
+}
+
+// runsFor fails unless an instance has a process that has run for a time.
+func runsFor(age time.Duration, i clusters.Instance) Request {
+	return func(ctx context.Context, _ kubernetes.Interface) error {
+		p, err := i.Process(ctx)
+		if err != nil {
+			return err
+		}
+		return Unless(p.Age >= age, fmt.Errorf("it has run for %s", p.Age))
+	}
+}
+
+// isGone fails unless an instance has no process.
+func isGone(i clusters.Instance) Request {
+	return func(ctx context.Context, _ kubernetes.Interface) error {
+		p, err := i.Process(ctx)
+		if err == nil {
+			err = fmt.Errorf("PID %d runs", p.PID)
+		}
+		return Unless(errors.Is(err, clusters.ErrNoProcess), err)
 	}
 }
 
