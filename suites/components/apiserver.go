@@ -36,12 +36,14 @@ var _ = Describe("One of three API servers", Topology("three-host-stacked"), Com
 		others := d.With(clusters.ControlPlane)[1:]
 		front := d.WatchFront()
 		d.Inject(fault.Stop(lost))
+		// What the kubelet takes to end the server is no time of the load balancer's.
+		noticed := clusters.Bounds{Upper: d.SinceFault() + d.Timing.LoadBalancer().Upper}
 
 		Expect(d).To(Lose(probe.CachedRead).On(lost.Node).As(record.Refused).Within(d.Timing.Noticed()))
 		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
-			Expect(d).To(Pause(name).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
+			Expect(d).To(Pause(name).Through(d.Front()).Within(noticed))
 		}
-		Expect(front.LeavesOut(lost.Node.APIServer(), d.Timing.LoadBalancerAfterRemoval())).To(Succeed())
+		Expect(front.LeavesOut(lost.Node.APIServer(), noticed)).To(Succeed())
 		Expect(d).To(KeepServing(probe.CachedRead).On(others...))
 
 		d.Undo()
