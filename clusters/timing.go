@@ -87,6 +87,7 @@ const (
 	imageBackOff        = 10 * time.Second                // kubelet, imageBackOffPeriod: after the first failed pull, then twice as long each time
 	maxImageBackOff     = 300 * time.Second               // kubelet, MaxImageBackOff
 	tokenMemory         = 10 * time.Second                // API server, TokenSuccessCacheTTL
+	dnsStart            = 5 * time.Second                 // CoreDNS, how long it waits for the API when it starts (startup_timeout)
 	lbProbe             = 2*2*time.Second + 3*time.Second // kind: 2 failures, 2 s apart, 3 s each at most
 )
 
@@ -201,6 +202,10 @@ func (t Timing) StaticPodRestart() Bounds { return Bounds{Upper: t.upper(15 * ti
 func (t Timing) EndsAgain() Bounds {
 	return Bounds{Upper: t.StaticPodRestart().Upper + t.upper(storeDial)}
 }
+
+// DNSStart bounds when a DNS server answers that has started without the API, which it waits for
+// first.
+func (t Timing) DNSStart() Bounds { return Bounds{Upper: t.upper(2 * dnsStart)} }
 
 // StaticPodReturn bounds a static pod's return after its manifest is back:
 // the kubelet notices the file, ends its grace of removing, and starts it.

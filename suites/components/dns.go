@@ -94,6 +94,10 @@ func NobodyRemembersAName(d *Drill) {
 	Expect(d).To(Lose(probe.Resolve).Within(d.Timing.Noticed()))
 	// Until it has been restarted, it answers nobody anyway.
 	d.Hold(d.Timing.StaticPodRestart().Upper)
+	// The fault has landed when the processes of before were gone.
+	for _, s := range servers {
+		Expect(d.BecomesTrue("the kubelet has restarted "+s.String()+", which has run for long enough to answer", d.Timing.DNSStart(), runsFor(d.Timing.DNSStart().Upper, s))).To(Succeed())
+	}
 
 	d.Undo()
 	Expect(d).To(Resume(probe.Resolve).Within(d.Timing.ControlPlaneReturn(d.Outage())))
