@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -25,35 +27,22 @@ var _ = Describe("Without a controller manager", Topology("single-host-minimal")
 	})
 })
 
-var _ = Describe("Without a controller manager new namespaces", Topology("single-host-minimal"), Component(clusters.ControllerManager), Core, func() {
-	It("have no identity, so that no pod can be made in them", Claims("KCM-03"), func(ctx SpecContext) {
-		d := On(ctx, "single-host-minimal")
-		d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))
-
-		Expect(d.Attempt("create a namespace", createShortNamespace)).To(BeAccepted())
-		Expect(d.Attempt("create a pod in it", podInShortNamespace)).To(BeRejected(`serviceaccount "default" not found`))
-		Expect(d.StaysTrueFor("nobody gives it an identity", d.Timing.ControlLoops().Upper, nobody(identity))).To(Succeed())
-
-		d.Undo()
-		for _, loop := range identity {
-			Expect(d.BecomesTrue("somebody "+loop.name, d.Timing.ControlPlaneReturn(d.Outage()), loop.done)).To(Succeed())
-		}
-		Expect(d.Attempt("create a pod in it", podInShortNamespace)).To(BeAccepted())
-		Expect(d.Attempt("delete the namespace", deleteShortNamespace)).To(BeAccepted())
-		Expect(d.BecomesTrue("somebody "+endOfNamespace.name, d.Timing.Binding(), endOfNamespace.done)).To(Succeed())
-	})
-})
-
 // NothingIsCarriedOut is the experiment of KCM-01; sabotage runs use it too.
 func NothingIsCarriedOut(d *Drill) {
 	GinkgoHelper()
 	d.Inject(fault.Stop(d.Instances(clusters.ControllerManager)...).Losing(clusters.ControllerManager))
 
 	Expect(d).To(Lose(probe.Reconcile).Within(d.Timing.Noticed()))
-	Expect(d.Attempt("scale a deployment", ScaleTo(3))).To(BeAccepted())
+	Expect(d.Attempt("delete the pod of a deployment", stopPods)).To(BeAccepted())
+	Expect(d.Attempt("scale the deployment", ScaleTo(3))).To(BeAccepted())
 	Expect(d.Attempt("create a job", createJob)).To(BeAccepted())
 	Expect(d.Attempt("create a namespace and delete it", createAndDeleteNamespace)).To(BeAccepted())
+	Expect(d.Attempt("delete an object that owns another", createOwnedAndDeleteOwner)).To(BeAccepted())
+	Expect(d.Attempt("create a service", createServed)).To(BeAccepted())
+	d.Afterwards(deleteServed)
+	Expect(d.StartPod(servedPod(d.WorkloadNodes()[0]))).To(Succeed())
 	Expect(d.StaysTrueFor("nobody carries out any of it", d.Timing.ControlLoops().Upper, nobody(controlLoops))).To(Succeed())
+	d.Hold(d.Timing.LongerThanEviction())
 	Expect(d).To(KeepServing(probe.Schedule))
 	Expect(d).To(KeepServing(probe.Write))
 	for _, name := range []probe.Name{probe.Workload, probe.Service, probe.ServiceAPI, probe.Resolve} {
@@ -71,16 +60,11 @@ func NothingIsCarriedOut(d *Drill) {
 const (
 	job            = "attempt"
 	shortNamespace = "faultline-attempt"
+	// served is a service and the only pod that it leads to.
+	served = "attempt-served"
+	// owned is an object that belongs to owner.
+	owner, owned = "attempt-owner", "attempt-owned"
 )
-
-func podInShortNamespace(ctx context.Context, c kubernetes.Interface) error {
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "attempt-"},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{IdleContainer()}},
-	}
-	_, err := c.CoreV1().Pods(shortNamespace).Create(ctx, pod, metav1.CreateOptions{})
-	return err
-}
 
 // loop is what somebody has to do about an accepted change.
 type loop struct {
@@ -131,6 +115,14 @@ var controlLoops = []loop{
 		}
 		return d.Status.Replicas == 3, fmt.Sprintf("the deployment has %d replicas", d.Status.Replicas), nil
 	}},
+	{"replaces the deployment's deleted pod", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		pods, err := c.CoreV1().Pods(Namespace).List(ctx, OfDeployment)
+		if err != nil {
+			return false, "", err
+		}
+		left := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+		return len(left) > 0, fmt.Sprintf("the deployment has %d pods that are not being deleted", len(left)), nil
+	}},
 	{"makes a pod for the job", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
 		pods, err := c.CoreV1().Pods(Namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
@@ -139,17 +131,21 @@ var controlLoops = []loop{
 		return len(pods.Items) > 0, fmt.Sprintf("the job has %d pods", len(pods.Items)), nil
 	}},
 	endOfNamespace,
-}
-
-// identity is what pods in a new namespace need.
-var identity = []loop{
-	{"gives it a service account", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
-		_, err := c.CoreV1().ServiceAccounts(shortNamespace).Get(ctx, "default", metav1.GetOptions{})
-		return found(err)
+	{"deletes what the deleted object owned", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		_, err := c.CoreV1().ConfigMaps(Namespace).Get(ctx, owned, metav1.GetOptions{})
+		there, saw, err := found(err)
+		return err == nil && !there, saw, err
 	}},
-	{"gives it the cluster's root certificate", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
-		_, err := c.CoreV1().ConfigMaps(shortNamespace).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
-		return found(err)
+	{"leads the service to its pod", func(ctx context.Context, c kubernetes.Interface) (bool, string, error) {
+		list, err := c.DiscoveryV1().EndpointSlices(Namespace).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + served})
+		if err != nil {
+			return false, "", err
+		}
+		endpoints := 0
+		for _, s := range list.Items {
+			endpoints += len(s.Endpoints)
+		}
+		return endpoints > 0, fmt.Sprintf("the service has %d endpoints", endpoints), nil
 	}},
 }
 
@@ -192,4 +188,38 @@ func createShortNamespace(ctx context.Context, c kubernetes.Interface) error {
 
 func deleteShortNamespace(ctx context.Context, c kubernetes.Interface) error {
 	return c.CoreV1().Namespaces().Delete(ctx, shortNamespace, metav1.DeleteOptions{})
+}
+
+// createOwnedAndDeleteOwner leaves an object whose owner is gone.
+func createOwnedAndDeleteOwner(ctx context.Context, c kubernetes.Interface) error {
+	objects, background := c.CoreV1().ConfigMaps(Namespace), metav1.DeletePropagationBackground
+	o, err := objects.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: owner}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	by := []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: owner, UID: o.UID}}
+	if _, err := objects.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: owned, OwnerReferences: by}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	return objects.Delete(ctx, owner, metav1.DeleteOptions{PropagationPolicy: &background})
+}
+
+func createServed(ctx context.Context, c kubernetes.Interface) error {
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: served},
+		Spec:       corev1.ServiceSpec{Selector: clusters.AppLabels(served), Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+	_, err := c.CoreV1().Services(Namespace).Create(ctx, service, metav1.CreateOptions{})
+	return err
+}
+
+func deleteServed(ctx context.Context, c kubernetes.Interface) error {
+	return c.CoreV1().Services(Namespace).Delete(ctx, served, metav1.DeleteOptions{})
+}
+
+// servedPod names its node, as there may be nobody to make it otherwise.
+func servedPod(n *clusters.Node) *corev1.Pod {
+	pod := WorkloadPod(n, served, "heartbeat")
+	pod.Labels = clusters.AppLabels(served)
+	return pod
 }
