@@ -4,10 +4,12 @@
 package quorum
 
 import (
+	"context"
 	"fmt"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -120,6 +122,7 @@ var _ = Describe("Three members of etcd", Core, Topology(bare(3)), Component(clu
 	It("absorb a network that cuts their leader off, which goes on to read what it has", Claims("ETCD-09", "ETCD-06"), func(ctx SpecContext) {
 		d := On(ctx, bare(3))
 		leader := d.Leader(clusters.Etcd)
+		revision := putKept(ctx, d, leader)
 		d.Inject(fault.Partition([]*clusters.Node{leader.Node}, others(d, leader)))
 
 		Expect(d).To(VisiblyPause(probe.Put).On(others(d, leader)...).Within(d.Timing.EtcdElection()))
@@ -127,28 +130,66 @@ var _ = Describe("Three members of etcd", Core, Topology(bare(3)), Component(clu
 		Expect(d).To(Lose(probe.Put).On(leader.Node).Within(d.Timing.Noticed()))
 		Expect(d).To(Lose(probe.LinearizableRead).On(leader.Node).Within(d.Timing.Noticed()))
 		Expect(d).To(KeepServing(probe.SerializableRead))
+		Expect(d.Told("the one that is cut off has what was written before", hasKept(ctx, d, leader, revision))).To(Succeed())
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Put).On(leader.Node).Within(d.Timing.QuorumReturn()))
+		Expect(forget(ctx, d, keptKey)).To(Succeed())
 	})
 
 	It("leave a survivor that reads what it has, and does not call itself ready", Claims("ETCD-06"), func(ctx SpecContext) {
 		d := On(ctx, bare(3))
 		members := d.EtcdMembers()
 		survivor := members[2]
+		revision := putKept(ctx, d, survivor)
 		d.Inject(fault.StopService(members[:2]...).Losing(clusters.Etcd))
 
 		Expect(d).To(Lose(probe.Put).On(survivor.Node).Within(d.Timing.Noticed()))
 		Expect(d).To(Lose(probe.LinearizableRead).On(survivor.Node).Within(d.Timing.Noticed()))
 		Expect(d).To(KeepServing(probe.SerializableRead).On(survivor.Node))
+		Expect(d.Told("the survivor has what was written before", hasKept(ctx, d, survivor, revision))).To(Succeed())
 		Expect(d.Health(survivor, "livez")).To(Equal(200), "livez asks the member itself")
 		Expect(d.Health(survivor, "readyz")).To(Equal(503), "readyz asks the majority")
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Put).On(survivor.Node).Within(d.Timing.QuorumReturn()))
 		Expect(d).To(Resume(probe.LinearizableRead).On(survivor.Node).Within(d.Timing.QuorumReturn()))
+		Expect(forget(ctx, d, keptKey)).To(Succeed())
 	})
 })
+
+const (
+	// keptKey is written through a member before it loses the others.
+	keptKey = "/kept"
+	// keptValue is what it then has.
+	keptValue = "of before"
+)
+
+// putKept writes through a member, which has it when it answers, and returns the revision.
+func putKept(ctx context.Context, d *Drill, member clusters.Instance) int64 {
+	GinkgoHelper()
+	client, err := d.EtcdClient(ctx, member)
+	Expect(err).NotTo(HaveOccurred())
+	answer, err := client.Put(ctx, keptKey, keptValue)
+	Expect(err).NotTo(HaveOccurred())
+	return answer.Header.Revision
+}
+
+// hasKept fails unless a member that asks no other has what was written, of that revision.
+func hasKept(ctx context.Context, d *Drill, member clusters.Instance, revision int64) error {
+	ctx, cancel := context.WithTimeout(ctx, d.Timing.Noticed().Upper)
+	defer cancel()
+	client, err := d.EtcdClient(ctx, member)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Get(ctx, keptKey, clientv3.WithSerializable())
+	if err != nil {
+		return err
+	}
+	is := len(answer.Kvs) == 1 && string(answer.Kvs[0].Value) == keptValue && answer.Kvs[0].ModRevision == revision
+	return Unless(is, fmt.Errorf("of revision %d it has %v", revision, answer.Kvs))
+}
 
 // AbsorbTheCrashOfTheLeader is the experiment of ETCD-09; sabotage runs use it too.
 func AbsorbTheCrashOfTheLeader(d *Drill) {
