@@ -49,6 +49,8 @@ var _ = Describe("A load balancer before three masters", Topology("multi-master"
 		Expect(d).To(KeepServing(probe.CachedRead))
 		Expect(d).To(KeepServing(probe.Workload))
 		Expect(d).To(KeepServing(probe.ServiceAPI))
+		d.AskThrough(d.With(clusters.ControlPlane)[0].APIServer())
+		Expect(d.StaysTrue("every new connection from inside the cluster is answered", AllConnect(Workers(d.Nodes)[0]))).To(Succeed())
 		Expect(d).To(MarkNotReady(Workers(d.Nodes)...).Within(d.Timing.NodeNotReady()))
 		for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
 			Expect(d.LeaseKept(component)).To(Succeed())

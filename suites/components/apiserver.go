@@ -69,11 +69,14 @@ var _ = Describe("Three API servers", Topology("three-host-stacked"), Component(
 		d := On(ctx, topology)
 		lost := d.Instances(clusters.APIServer)[1]
 		d.AskThrough(d.APIServers()[0]) // the load balancer needs a while to leave the lost one out
+		client := d.With(clusters.ControlPlane)[0]
 		d.Inject(fault.HoldDown(lost))
+		Expect(d.BecomesTrue("some new connections from inside the cluster end at it", d.Timing.Noticed(), SomeConnect(client))).To(Succeed())
 
 		drops := d.Timing.ServiceDropsServer()
 		Expect(d.StaysTrueFor("the service kubernetes leads to it, as its lease cannot have run out", drops.Lower-d.SinceFault(), leadsTo(lost.Node.Address, true))).To(Succeed())
 		Expect(d.BecomesTrueAfterFault("the service kubernetes leads to it no longer", drops, leadsTo(lost.Node.Address, false))).To(Succeed())
+		Expect(d.BecomesTrue("every new connection from inside the cluster is answered", d.Timing.Noticed(), AllConnect(client))).To(Succeed())
 
 		d.Undo()
 		Expect(d.BecomesTrue("the service kubernetes leads to it again", d.Timing.CrashLoopReturn(d.Outage()), leadsTo(lost.Node.Address, true))).To(Succeed())
