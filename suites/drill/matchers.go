@@ -137,17 +137,11 @@ func Resume(name probe.Name) *expectation {
 func Pause(name probe.Name) *expectation {
 	return &expectation{verb: "pause", name: name, recovery: true, look: func(ctx context.Context, d *Drill, e *expectation, t *probe.Timeline) finding {
 		found := lookResumed(ctx, d, e, t, d.injected())
-		if found.ok {
-			d.staysGreen(t)
+		if since := d.now() - answered; found.ok {
+			d.promise(fmt.Sprintf("%s stays green", t), func(until time.Duration) error { return kept(t, since, until, d.tolerance(t)) })
 		}
 		return found
 	}}
-}
-
-// staysGreen promises that a probe that is green now is not interrupted any more.
-func (d *Drill) staysGreen(t *probe.Timeline) {
-	since, tolerance := d.now()-answered, d.tolerance(t)
-	d.promise(fmt.Sprintf("%s stays green", t), func(until time.Duration) error { return kept(t, since, until, tolerance) })
 }
 
 // VisiblyPause is Pause that fails when no request failed at all.
@@ -176,8 +170,8 @@ func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timelin
 	await(ctx, func() bool {
 		down, lost := t.FirstDown(reference, e.ways...)
 		if !lost {
-			resumed = d.now()-reference > max(showTime, e.bounds.Lower) && t.Up(d.now()-showTime, d.now()) > 0
-		} else if up, ok := t.Resumed(down.At, d.now()-answered, resumeProof(t)); ok {
+			resumed = d.now() > max(max(reference, d.landed())+showTime, reference+e.bounds.Lower) && t.Up(d.now()-showTime, d.now()) > 0
+		} else if up, ok := resumedForGood(t, down.At, d.now()-answered, d.tolerance(t)); ok {
 			measured, resumed = up.Done()-reference, true
 		}
 		return resumed || d.now() > reference+e.bounds.Upper+patience
@@ -188,6 +182,22 @@ func lookResumed(ctx context.Context, d *Drill, e *expectation, t *probe.Timelin
 		return finding{false, fmt.Sprintf("it had not resumed after %s (%s)", seconds(waited), waysText(ways)), &waited}
 	}
 	return e.judge(measured, fmt.Sprintf("%s after %s (%s)", pastOf(e.verb), seconds(measured), waysText(ways)))
+}
+
+// resumedForGood is the first success after a failure since when the probe was not interrupted any
+// more: a pause that comes back is one pause.
+func resumedForGood(t *probe.Timeline, down, to, tolerance time.Duration) (probe.Sample, bool) {
+	for {
+		up, ok := t.Resumed(down, to, resumeProof(t))
+		if !ok || kept(t, up.Done(), to, tolerance) == nil {
+			return up, ok
+		}
+		next, again := t.FirstDown(up.At)
+		if !again {
+			return up, true
+		}
+		down = next.At
+	}
 }
 
 func pastOf(verb string) string {

@@ -140,27 +140,46 @@ func TestWhatIsGreenAgainHasToStaySo(t *testing.T) {
 	}
 }
 
-func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
-	d := drillAt(t, 22*time.Second)
-	line := probe.NewTimeline(probe.Schedule, "front", 50*time.Millisecond)
-	for at := time.Duration(0); at < 22*time.Second; at += 50 * time.Millisecond {
+func TestAPauseThatComesBackIsOnePause(t *testing.T) {
+	d := drillAt(t, 30*time.Second)
+	line := probe.NewTimeline(probe.Write, "front", 50*time.Millisecond)
+	for at := time.Duration(0); at < 30*time.Second; at += line.Interval() {
 		s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
-		switch {
-		case at == time.Second:
-			s.Way = record.TimedOut
-		case at >= 3*time.Second && at < 16*time.Second:
-			s.Way = record.Pending
+		if at < 3*time.Second || at >= 6*time.Second && at < 11*time.Second || at == 20*time.Second {
+			s.Way = record.Refused
 		}
 		line.Add(s)
 	}
-	bounds := clusters.Bounds{Lower: 13 * time.Second, Upper: 25 * time.Second}
-	waiting := VisiblyPause(probe.Schedule).As(record.Pending).Within(bounds)
-	if found := waiting.look(t.Context(), d, waiting, line); !found.ok {
-		t.Errorf("pending from 3 s to 16 s: %s", found.observed)
+	for upper, ok := range map[time.Duration]bool{8 * time.Second: false, 12 * time.Second: true} {
+		pausing := Pause(probe.Write).Within(clusters.Bounds{Upper: upper})
+		if found := pausing.look(t.Context(), d, pausing, line); found.ok != ok {
+			t.Errorf("within %s: %t (%s)", upper, found.ok, found.observed)
+		}
 	}
-	anyWay := VisiblyPause(probe.Schedule).Within(bounds)
-	if found := anyWay.look(t.Context(), d, anyWay, line); found.ok {
-		t.Errorf("a request that timed out at 1 s is a failure too: %s", found.observed)
+}
+
+func TestPauseInAWayIgnoresAnotherFailure(t *testing.T) {
+	for _, pending := range []bool{true, false} {
+		d := drillAt(t, 22*time.Second)
+		line := probe.NewTimeline(probe.Schedule, "front", 50*time.Millisecond)
+		for at := time.Duration(0); at < 22*time.Second; at += 50 * time.Millisecond {
+			s := probe.Sample{At: at, Latency: time.Millisecond, Way: record.Up}
+			switch {
+			case at == time.Second:
+				s.Way = record.TimedOut
+			case pending && at >= 3*time.Second && at < 16*time.Second:
+				s.Way = record.Pending
+			}
+			line.Add(s)
+		}
+		waiting := VisiblyPause(probe.Schedule).As(record.Pending).Within(clusters.Bounds{Lower: 13 * time.Second, Upper: 25 * time.Second})
+		if found := waiting.look(t.Context(), d, waiting, line); found.ok != pending {
+			t.Errorf("pending from 3 s to 16 s %t: %s", pending, found.observed)
+		}
+		anyWay := VisiblyPause(probe.Schedule).Within(clusters.Bounds{Upper: 25 * time.Second})
+		if found := anyWay.look(t.Context(), d, anyWay, line); !found.ok {
+			t.Errorf("a request that timed out at 1 s is a failure too: %s", found.observed)
+		}
 	}
 }
 
