@@ -28,8 +28,10 @@ type Leases struct {
 	states *States // of API servers, whose leases are in the same list
 	turns
 
-	mu     sync.Mutex
-	newest time.Duration // sending of the newest request that was applied
+	mu sync.Mutex
+	// newest is the revision of what is known, and told is when that was read.
+	newest uint64
+	told   time.Duration
 	views  map[string][]LeaseView
 	renews map[string]time.Duration // when a renewal was last seen
 	stamps map[string]string        // its time on the server's clock
@@ -60,6 +62,9 @@ func (l *Leases) take(ctx context.Context) outcome {
 // apply takes a list of leases whose request was sent at an instant.
 func (l *Leases) apply(sent time.Duration, body []byte) error {
 	var list struct {
+		Metadata struct {
+			ResourceVersion uint64 `json:"resourceVersion,string"`
+		} `json:"metadata"`
 		Items []struct {
 			Metadata struct {
 				Name   string            `json:"name"`
@@ -78,10 +83,12 @@ func (l *Leases) apply(sent time.Duration, body []byte) error {
 	now := l.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if sent < l.newest {
-		return nil // an answer that was overtaken
+	// Of two requests that are under way together the later may have been carried out first. A
+	// store that was restored from a backup goes back, too, and is asked afterwards.
+	if list.Metadata.ResourceVersion < l.newest && sent < l.told {
+		return nil
 	}
-	l.newest = sent
+	l.newest, l.told = list.Metadata.ResourceVersion, now
 	for _, item := range list.Items {
 		name := item.Metadata.Name
 		if item.Metadata.Labels[identityLabel] == string(clusters.APIServer) {

@@ -10,9 +10,9 @@ import (
 	"faultline/reports/record"
 )
 
-func leaseList(holder string, transitions int) []byte {
-	return fmt.Appendf(nil, `{"items":[{"metadata":{"name":"apiserver-x"},"spec":{"holderIdentity":"a"}},
-{"metadata":{"name":"kube-scheduler"},"spec":{"holderIdentity":%q,"leaseTransitions":%d,"renewTime":"%d"}}]}`, holder, transitions, time.Now().UnixNano())
+func leaseList(revision int, holder string, transitions int) []byte {
+	return fmt.Appendf(nil, `{"metadata":{"resourceVersion":"%d"},"items":[{"metadata":{"name":"apiserver-x"},"spec":{"holderIdentity":"a"}},
+{"metadata":{"name":"kube-scheduler"},"spec":{"holderIdentity":%q,"leaseTransitions":%d,"renewTime":"%d"}}]}`, revision, holder, transitions, time.Now().UnixNano())
 }
 
 func TestLeaseHistory(t *testing.T) {
@@ -23,11 +23,11 @@ func TestLeaseHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	apply(1, leaseList("n1", 3))
-	apply(2, leaseList("n1", 3))
-	apply(3, leaseList("", 3)) // released
-	apply(5, leaseList("n2", 4))
-	apply(4, leaseList("n1", 3)) // an answer that was overtaken
+	apply(1, leaseList(11, "n1", 3))
+	apply(2, leaseList(12, "n1", 3))
+	apply(3, leaseList(13, "", 3)) // released
+	apply(4, leaseList(15, "n2", 4))
+	apply(5, leaseList(14, "n1", 3)) // sent later, and carried out before
 	var holders []string
 	for _, v := range l.Changes(clusters.Scheduler) {
 		holders = append(holders, fmt.Sprint(v.Holder, v.Transitions))
@@ -44,6 +44,10 @@ func TestLeaseHistory(t *testing.T) {
 	got := l.Record(Window{End: time.Hour})
 	if len(got) != 2 || len(got[0].Holds) != 3 || got[0].Holds[2].To != 3600 || len(got[1].Holds) != 0 {
 		t.Errorf("record %+v", got)
+	}
+	apply(l.clock.Now(), leaseList(2, "n3", 1)) // restored from a backup
+	if v, ok := l.Holder(clusters.Scheduler, l.clock.Now()); !ok || v.Holder != "n3" {
+		t.Errorf("holder of the restored store is %q", v.Holder)
 	}
 	if err := l.apply(9, []byte("no")); err == nil {
 		t.Error("an unreadable list is accepted")
