@@ -234,11 +234,10 @@ func (t Timing) WholeAgain(outage time.Duration) Bounds {
 // LoadBalancer bounds how long the load balancer sends to a dead API server.
 func (t Timing) LoadBalancer() Bounds { return Bounds{Upper: t.upper(lbProbe + 3*time.Second)} }
 
-// LoadBalancerAfterRemoval bounds the same from the removal of a manifest: the
-// kubelet first has to notice the file, and the server to end.
-func (t Timing) LoadBalancerAfterRemoval() Bounds {
-	return Bounds{Upper: t.upper(fileCheckFrequency+terminationGrace) + t.LoadBalancer().Upper}
-}
+// StandStill bounds how long a node may stand still whose memory is used up: until the kernel finds
+// nothing to take back any more, and kills somebody. Nobody promises how long that is; a minute has
+// been seen not to be enough.
+func (t Timing) StandStill() Bounds { return Bounds{Upper: t.upper(2 * time.Minute)} }
 
 // PastSilence bounds how long a new client takes to pass the first of so many addresses of a name,
 // which is silent: each gets an equal share of its time to connect.

@@ -80,6 +80,14 @@ func (d *Drill) Ended(i clusters.Instance, exits *Exits, limit time.Duration) ti
 	return at
 }
 
+// FromEndOf moves bounds on what the end of a watched process causes, for expectations that count
+// from the fault: what the kubelet takes to end it is not theirs.
+func (d *Drill) FromEndOf(i clusters.Instance, exits *Exits, b clusters.Bounds) clusters.Bounds {
+	ginkgo.GinkgoHelper()
+	took := d.Ended(i, exits, d.Timing.StaticPodReturn().Upper) - d.injected()
+	return clusters.Bounds{Lower: took + b.Lower, Upper: took + b.Upper}
+}
+
 func (e *Exits) of(i clusters.Instance) (at time.Duration, ended bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

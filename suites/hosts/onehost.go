@@ -21,8 +21,10 @@ var _ = Describe("Doubled components on one operating system", Topology("single-
 
 	It("protect from an instance that does not start any more", Claims("TOPO-05"), Component(clusters.APIServer), func(ctx SpecContext) {
 		d := On(ctx, topology)
-		d.Then(fault.CrashLoop(d.Instances(clusters.APIServer)[0]))
-		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
+		server := d.Instances(clusters.APIServer)[0]
+		exits := d.WatchExits(server)
+		d.Then(fault.CrashLoop(server))
+		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.FromEndOf(server, exits, d.Timing.LoadBalancer())))
 		d.Undo()
 		d.AwaitHealed()
 

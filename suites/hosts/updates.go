@@ -24,8 +24,9 @@ func ChangesRoll(d *Drill) {
 	servers := d.Instances(clusters.APIServer)
 	for _, server := range servers {
 		By("changing " + server.String())
+		exits := d.WatchExits(server)
 		d.Then(fault.SetFlag("--v=1", server))
-		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
+		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.FromEndOf(server, exits, d.Timing.LoadBalancer())))
 		Expect(d).To(Pause(probe.CachedRead).On(server.Node).Within(d.Timing.StaticPodReturn()))
 	}
 	for range servers {
@@ -35,9 +36,10 @@ func ChangesRoll(d *Drill) {
 	d.AwaitHealed()
 
 	By("changing the first for the worse")
+	exits := d.WatchExits(servers[0])
 	d.Then(fault.CrashLoop(servers[0]))
 	Expect(d).To(Lose(probe.CachedRead).On(servers[0].Node).Within(d.Timing.Noticed()))
-	Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.LoadBalancerAfterRemoval()))
+	Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.FromEndOf(servers[0], exits, d.Timing.LoadBalancer())))
 	Expect(d).To(KeepServing(probe.CachedRead).On(servers[1].Node, servers[2].Node))
 	d.Undo()
 	Expect(d).To(Resume(probe.CachedRead).On(servers[0].Node).Within(d.Timing.StaticPodReturn()))
