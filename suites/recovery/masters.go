@@ -26,7 +26,7 @@ const (
 )
 
 var _ = Describe("A control plane whose only master is lost with its disk", Topology("single-master"), Nightly, Runbook, Component(clusters.Etcd), func() {
-	It("comes back from a backup, without what was written since", Claims("DR-01", "DR-02", "DR-11"), func(ctx SpecContext) {
+	It("comes back from a backup, without what was written since", Claims("DR-01", "DR-08", "DR-11"), func(ctx SpecContext) {
 		RestoreTheMaster(ctx, On(ctx, "single-master"))
 	})
 
