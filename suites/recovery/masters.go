@@ -3,6 +3,7 @@ package recovery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -63,6 +64,7 @@ func RestoreTheMaster(ctx context.Context, d *Drill) {
 	d.Inject(fault.Erase(master).Losing(clusters.Components...))
 	Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 	Expect(d).To(KeepServing(probe.Workload))
+	Expect(d.Told("the pod that is not in the backup runs on without the master", phantomRuns(ctx, d, worker, true))).To(Succeed())
 	restoreFrom(ctx, d, b, master)
 	Expect(d.BecomesTrue("what was created before the backup is there", d.Timing.Noticed(), exists(kept, true))).To(Succeed())
 	Expect(d.BecomesTrue("what was created after it is not", d.Timing.Noticed(), exists(forgotten, false))).To(Succeed())
@@ -146,18 +148,22 @@ func isThere(err error, want bool) error {
 	return Unless(apierrors.IsNotFound(err), err)
 }
 
-// gone waits until no container of the phantom runs on a node, by the node's own runtime.
+// gone waits until no container of the phantom runs on a node.
 func gone(ctx context.Context, d *Drill, n *clusters.Node) error {
 	ctx, cancel := context.WithTimeout(ctx, d.Timing.Forgotten().Upper)
 	defer cancel()
-	pod := d.PodOn(n, phantom)
-	return clusters.Await(ctx, 250*time.Millisecond, "the end of "+pod.String(), func(ctx context.Context) error {
-		all, err := pod.Containers(ctx)
-		for _, c := range all {
-			if err == nil && c.State == "CONTAINER_RUNNING" {
-				err = fmt.Errorf("container %.12s runs", c.ID)
-			}
-		}
-		return err
+	return clusters.Await(ctx, 250*time.Millisecond, "the end of "+d.PodOn(n, phantom).String(), func(ctx context.Context) error {
+		return phantomRuns(ctx, d, n, false)
 	})
+}
+
+// phantomRuns fails unless a container of the phantom runs on a node, or none does, by the node's own
+// runtime.
+func phantomRuns(ctx context.Context, d *Drill, n *clusters.Node, want bool) error {
+	all, err := d.PodOn(n, phantom).Containers(ctx)
+	if err != nil {
+		return err
+	}
+	runs := slices.ContainsFunc(all, func(c clusters.Container) bool { return c.State == "CONTAINER_RUNNING" })
+	return Unless(runs == want, fmt.Errorf("its containers are %v", all))
 }
