@@ -2,8 +2,6 @@ package sabotage
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,6 +18,7 @@ import (
 	"faultline/clusters"
 	"faultline/fault"
 	. "faultline/suites/drill"
+	"faultline/suites/recovery"
 )
 
 // mutationTime is how long a mutation may take to be in effect.
@@ -128,31 +127,13 @@ func withoutQuotas(ctx context.Context, d *Drill) error {
 	return nil
 }
 
-// encryption lets API servers encrypt secrets, with a key that nobody needs to keep.
-const encryption = `apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-- resources: [secrets]
-  providers:
-  - secretbox:
-      keys:
-      - {name: key, secret: %s}
-  - identity: {}
-`
-
-// encryptedSecrets configures encryption at rest. The API server sees the folder of its
-// certificates, so that the configuration is there.
+// encryptedSecrets configures encryption at rest.
 func encryptedSecrets(ctx context.Context, d *Drill) error {
-	const path = "/etc/kubernetes/pki/encryption.yaml"
-	var key [32]byte
-	_, _ = rand.Read(key[:]) // never fails
-	config := fmt.Sprintf(encryption, base64.StdEncoding.EncodeToString(key[:]))
-	for _, n := range d.With(clusters.ControlPlane) {
-		if err := n.WriteFile(ctx, path, []byte(config)); err != nil {
-			return err
-		}
+	flag, err := recovery.PlaceEncryption(ctx, d)
+	if err != nil {
+		return err
 	}
-	return withFlag(clusters.APIServer, "--encryption-provider-config="+path)(ctx, d)
+	return withFlag(clusters.APIServer, flag)(ctx, d)
 }
 
 // knowingDNS lets DNS servers know the API's name by themselves.
