@@ -37,6 +37,7 @@ var _ = Describe("When the majority of etcd is destroyed", Nightly, Runbook, Com
 
 		Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
 		Expect(d).To(KeepServing(probe.Workload))
+		d.Hold(d.Timing.QuorumReturn().Upper)
 		force(ctx, d, survivor)
 		d.AskThrough(survivor.APIServer())
 		Expect(d).To(Pause(probe.Ready).On(survivor).Within(d.Timing.RestoredInAll()))
