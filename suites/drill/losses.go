@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"faultline/clusters"
+	"faultline/fault"
 	"faultline/suites/labels"
 )
 
@@ -15,10 +16,13 @@ func (d *Drill) losses() []string {
 	if i < 0 {
 		return names
 	}
+	taken := slices.DeleteFunc(slices.Clone(d.injections), func(i *fault.Injection) bool {
+		return hostLoss(d.Topology, d.Nodes, i.Fault.Targets()) == ""
+	})
 	var hosts []string
-	for _, injection := range d.injections {
-		name := hostLoss(d.Topology, d.Nodes, injection.Fault.Targets())
-		if name != "" && !slices.Contains(hosts, name) {
+	for _, injection := range taken {
+		name := hostLoss(d.Topology, d.Nodes, targetsWith(injection, taken))
+		if !slices.Contains(hosts, name) {
 			hosts = append(hosts, name)
 		}
 	}
@@ -28,7 +32,24 @@ func (d *Drill) losses() []string {
 	return slices.Replace(names, i, i+1, hosts...)
 }
 
-// hostLoss names the hosts among a fault's targets; empty where no node is one.
+// targetsWith are the targets of a fault and of those that were in effect at the same time: hosts may
+// be lost in turn.
+func targetsWith(i *fault.Injection, all []*fault.Injection) []string {
+	var targets []string
+	for _, other := range all {
+		if !over(i.Instants(), other.Instants()) && !over(other.Instants(), i.Instants()) {
+			targets = append(targets, other.Fault.Targets()...)
+		}
+	}
+	return targets
+}
+
+// over tells whether a fault was undone when another was injected.
+func over(one, other fault.Instants) bool {
+	return !one.Undone.IsZero() && one.Undone.Before(other.Injecting)
+}
+
+// hostLoss names the hosts among targets; empty where no node is one.
 func hostLoss(t clusters.Topology, nodes []*clusters.Node, targets []string) string {
 	hit, left := map[string]int{}, map[string]int{}
 	for _, n := range nodes {

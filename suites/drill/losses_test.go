@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"faultline/clusters"
+	"faultline/fault"
 	"faultline/reports/record"
 	"faultline/suites/labels"
 )
@@ -52,5 +54,24 @@ func TestLossesAreTheLabels(t *testing.T) {
 	d := &Drill{experiment: record.Experiment{Loses: labels.Values(carried, labels.Component)}}
 	if got, want := d.losses(), []string{"kube-apiserver", "host"}; !slices.Equal(got, want) {
 		t.Errorf("before any host is lost: got %q, want %q", got, want)
+	}
+}
+
+func TestFaultsInTurnMayOverlap(t *testing.T) {
+	at := func(injecting, undone int) fault.Instants {
+		instants := fault.Instants{Injecting: time.Unix(int64(injecting), 0)}
+		if undone > 0 {
+			instants.Undone = time.Unix(int64(undone), 0)
+		}
+		return instants
+	}
+	if first := at(1, 5); over(first, at(3, 9)) || over(first, at(3, 4)) || over(first, at(3, 0)) {
+		t.Error("one that was injected before the first was undone comes after it")
+	}
+	if !over(at(1, 5), at(6, 9)) || over(at(6, 9), at(1, 5)) {
+		t.Error("of two that follow each other the first is not over, or the second is")
+	}
+	if over(at(1, 0), at(6, 9)) {
+		t.Error("one that was never undone is over")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -61,7 +62,7 @@ func (c column) cells() {
 			claims = c.two
 		}
 		It(cellName(c.topology, lost), Claims(claims...), func(ctx SpecContext) {
-			loseHosts(On(ctx, c.topology.Name), lost)
+			loseHosts(On(ctx, c.topology.Name), lost, claims)
 		})
 	}
 }
@@ -100,20 +101,23 @@ func cellName(t clusters.Topology, lost []string) string {
 	return fmt.Sprintf("%s of %s %s", strings.Join(lost, " and "), t.Name, outcome)
 }
 
-// loseHosts is one cell: the loss, whether it costs what the model says, and the return.
-func loseHosts(d *Drill, hosts []string) {
+// loseHosts is one cell: the loss, whether it costs what the model says, and the return. Its claims
+// may demand more.
+func loseHosts(d *Drill, hosts, claims []string) {
 	GinkgoHelper()
+	want, term := d.Topology.Predict(clusters.Loss{Hosts: hosts}), d.EtcdTerm()
 	var lost []*clusters.Node
 	for _, h := range hosts {
+		d.Inject(fault.PowerOff(d.Host(h)...).Losing(clusters.Components...))
 		lost = append(lost, d.Host(h)...)
 	}
-	want := d.Topology.Predict(clusters.Loss{Hosts: hosts})
-	d.Inject(fault.PowerOff(lost...).Losing(clusters.Components...))
 
 	if want.Writable {
 		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
 	} else {
-		Expect(d).To(Lose(probe.Write).Through(d.Front()).Within(d.Timing.Noticed()))
+		for _, name := range []probe.Name{probe.Write, probe.ConsistentRead} {
+			Expect(d).To(Lose(name).Through(d.Front()).Within(d.Timing.Noticed()))
+		}
 	}
 	for _, name := range []probe.Name{probe.Schedule, probe.Reconcile} {
 		if want.Controlled {
@@ -125,11 +129,41 @@ func loseHosts(d *Drill, hosts []string) {
 	if left := without(d.WorkloadNodes(), lost); len(left) > 0 {
 		Expect(d).To(KeepServing(probe.Workload).On(left...))
 	}
+	if longest := held(d.Timing, claims, want); longest > 0 {
+		d.Hold(longest)
+	}
+	if slices.Contains(claims, "TOPO-14") && len(d.EtcdMembers().OnHost(hosts[0])) == 0 {
+		Expect(d.Told("etcd elects nobody", Unless(d.EtcdTerm() == term, nil))).To(Succeed())
+	}
 
+	if oneSuffices(d.Topology, hosts) {
+		d.UndoLast()
+		for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile} {
+			Expect(d).To(Resume(name).Within(d.Timing.MastersReturn()))
+		}
+	}
 	d.Undo()
 	for _, name := range []probe.Name{probe.Write, probe.Schedule, probe.Reconcile, probe.Workload} {
 		Expect(d).To(Resume(name).Within(d.Timing.MastersReturn()))
 	}
+}
+
+// held is how long a loss lasts so that what a claim denies would have shown: that pods which no
+// control plane looks after are evicted, or that somebody else takes over.
+func held(t clusters.Timing, claims []string, want clusters.Outcome) (longest time.Duration) {
+	if slices.Contains(claims, "TOPO-11") && !want.Writable {
+		longest = t.LongerThanEviction()
+	}
+	if slices.Contains(claims, "TOPO-12") && !want.Controlled {
+		longest = max(longest, t.LeaseTakeover().Upper)
+	}
+	return longest
+}
+
+// oneSuffices tells whether the last of several lost hosts gives the control plane back when it is back.
+func oneSuffices(t clusters.Topology, lost []string) bool {
+	rest := lost[:len(lost)-1]
+	return len(rest) > 0 && !t.Predict(clusters.Loss{Hosts: lost}).Controlled && t.Predict(clusters.Loss{Hosts: rest}).Controlled
 }
 
 func without(nodes, lost []*clusters.Node) []*clusters.Node {

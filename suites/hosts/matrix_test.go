@@ -3,6 +3,7 @@ package hosts
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"faultline/clusters"
 )
@@ -40,6 +41,44 @@ func TestCellsSayWhatTheModelPredicts(t *testing.T) {
 	} {
 		if got := cellName(c.topology, c.lost); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestLossesLastAsLongAsTheirClaimsDemand(t *testing.T) {
+	timing := clusters.Timing{Profile: clusters.DocumentedProfile(), Slack: 1}
+	fatal, harmless := clusters.Outcome{}, clusters.Outcome{Writable: true, Controlled: true}
+	for _, c := range []struct {
+		claims []string
+		costs  clusters.Outcome
+		want   time.Duration
+	}{
+		{[]string{"TOPO-11", "TOPO-12"}, fatal, timing.LongerThanEviction()},
+		{[]string{"TOPO-12"}, fatal, timing.LeaseTakeover().Upper},
+		{[]string{"TOPO-12"}, clusters.Outcome{Writable: true}, timing.LeaseTakeover().Upper},
+		{[]string{"TOPO-11", "TOPO-12"}, harmless, 0},
+		{[]string{"TOPO-01"}, fatal, 0},
+	} {
+		if got := held(timing, c.claims, c.costs); got != c.want {
+			t.Errorf("%v of what costs %+v: %s, want %s", c.claims, c.costs, got, c.want)
+		}
+	}
+}
+
+func TestOneHostThatIsBackSuffices(t *testing.T) {
+	for _, c := range []struct {
+		topology clusters.Topology
+		lost     []string
+		want     bool
+	}{
+		{clusters.ThreeHostStacked(), []string{"h1", "h3"}, true},
+		{clusters.ThreeHostStacked(), []string{"h1"}, false},
+		{clusters.MultiMaster(2), []string{"h1", "h4"}, false}, // survived with both lost
+		{clusters.MultiMaster(2), []string{"h1", "h2"}, true},
+		{clusters.TwoHostMinimal(), []string{"h1", "h2"}, false}, // the second is capacity
+	} {
+		if got := oneSuffices(c.topology, c.lost); got != c.want {
+			t.Errorf("%v of %s: %t, want %t", c.lost, c.topology.Name, got, c.want)
 		}
 	}
 }
