@@ -1,12 +1,14 @@
 package hosts
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -21,24 +23,36 @@ var _ = Describe("Doubled components on one operating system", Topology("single-
 
 	It("protect from an instance that does not start any more", Claims("TOPO-05"), Component(clusters.APIServer), func(ctx SpecContext) {
 		d := On(ctx, topology)
+		takeover := d.Timing.LeaseTakeover()
+		for _, elected := range []struct {
+			component clusters.Component
+			work      probe.Name
+			takeover  clusters.Bounds
+		}{
+			{clusters.Scheduler, probe.Schedule, clusters.Bounds{Upper: takeover.Upper}}, // it releases its lease, if it has the time
+			{clusters.ControllerManager, probe.Reconcile, takeover},
+		} {
+			leader := d.Leader(elected.component)
+			exits, others := d.WatchExits(leader), processesOf(ctx, d, leader)
+			d.Then(fault.CrashLoop(leader))
+			within := d.FromEndOf(leader, exits, elected.takeover)
+			Expect(d).To(HandOver(elected.component).Within(within))
+			Expect(d).To(Pause(elected.work).Within(clusters.Bounds{Upper: within.Upper}))
+			Expect(d).To(KeepServing(probe.Write))
+			d.Undo()
+			d.AwaitHealed()
+			Expect(d.Told("no other instance was restarted", Unless(slices.Equal(processesOf(ctx, d, leader), others), nil))).To(Succeed())
+		}
+
+		// The last, because who talks to it and leads gives up without it.
 		server := d.Instances(clusters.APIServer)[0]
-		exits := d.WatchExits(server)
+		hit := clusters.Instances{server, d.Instances(clusters.Scheduler)[0], d.Instances(clusters.ControllerManager)[0]}
+		exits, others := d.WatchExits(server), processesOf(ctx, d, hit...)
 		d.Then(fault.CrashLoop(server))
 		Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.FromEndOf(server, exits, d.Timing.LoadBalancer())))
 		d.Undo()
 		d.AwaitHealed()
-
-		for _, elected := range []struct {
-			component clusters.Component
-			work      probe.Name
-		}{{clusters.Scheduler, probe.Schedule}, {clusters.ControllerManager, probe.Reconcile}} {
-			d.Then(fault.CrashLoop(d.Leader(elected.component)))
-			Expect(d).To(HandOver(elected.component).Within(d.Timing.HandOverAfterRemoval()))
-			Expect(d).To(Pause(elected.work).Within(d.Timing.HandOverAfterRemoval()))
-			Expect(d).To(KeepServing(probe.Write))
-			d.Undo()
-			d.AwaitHealed()
-		}
+		Expect(d.Told("no instance that does not need it was restarted", Unless(slices.Equal(processesOf(ctx, d, hit...), others), nil))).To(Succeed())
 	})
 
 	It("are gone together when it is rebooted", Claims("TOPO-06"), WholeHost, func(ctx SpecContext) {
@@ -76,12 +90,13 @@ var _ = Describe("The restart of the only container runtime", Topology("single-h
 	})
 })
 
-// processesOf tells the processes of the control plane's components apart from any others.
-func processesOf(ctx context.Context, d *Drill) []string {
+// processesOf tells the processes of the control plane's components, but for some instances, apart
+// from any others.
+func processesOf(ctx context.Context, d *Drill, but ...clusters.Instance) []string {
 	GinkgoHelper()
 	var all []string
-	for _, component := range []clusters.Component{clusters.Etcd, clusters.APIServer, clusters.Scheduler, clusters.ControllerManager} {
-		for _, i := range d.Instances(component) {
+	for _, component := range clusters.Stack {
+		for _, i := range d.Instances(component).Except(but...) {
 			p, err := i.Process(ctx)
 			Expect(err).NotTo(HaveOccurred())
 			all = append(all, fmt.Sprintf("%s: %d since %d", i, p.PID, p.StartTicks))
@@ -102,28 +117,53 @@ var _ = Describe("Three masters in virtual machines of one host", Topology("sing
 			d.Then(fault.Reboot(master))
 			Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HostLoss()))
 			Expect(d).To(KeepServing(probe.Workload))
+			Expect(d).To(Pause(probe.CachedRead).On(master).Within(d.Timing.NodeReturn()))
 			d.Undo() // a reboot has ended by itself; this closes it
 			d.AwaitHealed()
-			Expect(d).To(Resume(probe.CachedRead).On(master).Within(d.Timing.NodeReturn()))
 		}
 	})
 
 	It("contain what somebody does wrong in one of them", Claims("TOPO-09"), Component(clusters.APIServer), func(ctx SpecContext) {
 		d := On(ctx, topology)
-		one := d.With(clusters.ControlPlane)[1]
-		for _, mistake := range []fault.Fault{
-			fault.DeleteManifests(one),
-			fault.CrashLoop(one.Instances(clusters.APIServer)...),
-			fault.CorruptData(one.Instances(clusters.Etcd)[0], d.Dice().Uint32()),
-		} {
-			By(mistake.String())
-			d.Then(mistake)
-			Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(d.Timing.HandOverAfterRemoval()))
-			Expect(d).To(Pause(probe.Schedule).Within(d.Timing.HandOverAfterRemoval()))
-			Expect(d).To(Pause(probe.Reconcile).Within(d.Timing.HandOverAfterRemoval()))
-			Expect(d).To(KeepServing(probe.Workload))
-			d.Undo()
-			d.AwaitHealed()
-		}
+		leading := func() *clusters.Node { return d.Leader(clusters.ControllerManager).Node }
+		beContained(d, fault.DeleteManifests(leading()))
+		d.Undo()
+		d.AwaitHealed()
+
+		beContained(d, fault.CrashLoop(leading().Instances(clusters.APIServer)...))
+		d.Undo()
+		d.AwaitHealed()
+
+		member := leading().Instances(clusters.Etcd)[0]
+		beContained(d, fault.CorruptData(member, d.Dice().Uint32()))
+		Expect(d.BecomesTrue("the member tells that its data is not that of the others, or that it cannot compare it",
+			d.Timing.MemberReturn(), distrustsItself(member))).To(Succeed())
 	})
 })
+
+// beContained makes a mistake on the master whose controller manager leads: the others serve and
+// lead, and a lease that nobody could give up runs out first.
+func beContained(d *Drill, mistake fault.Fault) {
+	GinkgoHelper()
+	By(mistake.String())
+	d.Then(mistake)
+	within := d.Timing.HandOverAfterRemoval()
+	Expect(d).To(Pause(probe.Write).Through(d.Front()).Within(within))
+	Expect(d).To(HandOver(clusters.ControllerManager).Elsewhere().Within(clusters.Bounds{Lower: d.Timing.LeaseTakeover().Lower, Upper: within.Upper}))
+	Expect(d).To(Pause(probe.Schedule).Within(within))
+	Expect(d).To(Pause(probe.Reconcile).Within(within))
+	Expect(d).To(KeepServing(probe.Workload))
+}
+
+// distrustsItself fails unless the log of a member of etcd tells that its data is not that of the
+// others. One that was down while the others compacted theirs cannot compare it.
+func distrustsItself(member clusters.Instance) Request {
+	return func(ctx context.Context, _ kubernetes.Interface) error {
+		log, err := member.Log(ctx, 500)
+		if err != nil {
+			return err
+		}
+		return Unless(bytes.Contains(log, []byte("found data inconsistency with peers")) ||
+			bytes.Contains(log, []byte("found different compact revision values")), nil)
+	}
+}
