@@ -8,6 +8,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 
 	"faultline/clusters"
 	"faultline/fault"
@@ -48,8 +49,10 @@ func quotasProtectMasters(ctx context.Context, d *Drill) {
 	Expect(d.Saw("with a quota of CPU time the API's writes take as long as before", limited.String(), undisturbed(limited, idle))).To(Succeed())
 	d.UndoLast()
 	greedy := overload.Hog(worker, "wild", nil, "-memory", fmt.Sprint(memoryOfWorker()>>20))
+	// Its node may stand still for longer than nodes may be silent, and nobody is to delete it before it is killed.
+	greedy.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute}}
 	Expect(d.StartPod(greedy)).To(Succeed())
-	Expect(d.BecomesTrue("with a quota of memory the kernel kills what wants more than the virtual machine has", d.Timing.Binding(),
+	Expect(d.BecomesTrue("with a quota of memory the kernel kills what wants more than the virtual machine has", d.Timing.StandStill(),
 		overload.Killed(greedy, overload.Above(0)))).To(Succeed())
 	overload.End(d, greedy)
 	Expect(d.Told("no component of the control plane is replaced, no lease is lost, and etcd elects nobody",

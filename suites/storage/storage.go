@@ -8,8 +8,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
@@ -27,10 +25,11 @@ var _ = Describe("The only copy of etcd's storage", Nightly, Component(clusters.
 			d.Then(fault.Reboot(etcd.Node).Losing(clusters.Components...))
 
 			// etcd starts an empty store without a word, and the API serves that.
-			Expect(d.BecomesTrue("the API answers, and does not know its administrator any more", d.Timing.NodeReturn(), isForgotten)).To(Succeed())
+			Expect(d.BecomesTrue("the API answers, and knows nothing of what was created", d.Timing.NodeReturn(), isForgotten(etcd.Node))).To(Succeed())
 			// Kubelets end what the API does not know of, on healthy hosts too.
 			Expect(d).To(Lose(probe.Workload).Within(d.Timing.Forgotten()))
 			Expect(d).To(Lose(probe.Write).Within(d.Timing.Noticed()))
+			Expect(d.StaysTrueFor("nobody brings it back", d.Timing.LongerThanLiveness(), isForgotten(etcd.Node))).To(Succeed())
 
 			// The undo is a restore without new revisions, see DR-11.
 			d.Undo()
@@ -43,10 +42,18 @@ var _ = Describe("The only copy of etcd's storage", Nightly, Component(clusters.
 	)
 })
 
-// isForgotten fails unless the API refuses to tell an administrator of an object.
-func isForgotten(ctx context.Context, c kubernetes.Interface) error {
-	_, err := c.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
-	return Unless(apierrors.IsForbidden(err) || apierrors.IsNotFound(err), err)
+// isForgotten fails unless the API says that there is no such namespace as the drills'. It asks as
+// the administrator who needs no role: to the other one an API server says no also before it has
+// read the roles of a store with everything in it.
+func isForgotten(master *clusters.Node) Request {
+	return func(ctx context.Context, _ kubernetes.Interface) error {
+		found, err := master.Exec(ctx, "kubectl", "--kubeconfig=/etc/kubernetes/super-admin.conf", "get", "namespace", Namespace,
+			"--ignore-not-found", "--output=name")
+		if err != nil {
+			return err
+		}
+		return Unless(len(found) == 0, fmt.Errorf("it has %s", found))
+	}
 }
 
 var _ = Describe("A mirror under etcd", Nightly, Component(clusters.Etcd), func() {
