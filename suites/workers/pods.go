@@ -70,6 +70,19 @@ func isEmptied(d *Drill, n *clusters.Node) {
 	Expect(d.Took("counted from when it was called not ready they are evicted", time.Since(d.NotReadySince(n)), d.Timing.EvictionAfterMark())).To(Succeed())
 }
 
+// markedForDeletion is when the API marked a pod of a silent node for deletion, by the time stamp of
+// the end of its grace. That and the one of NotReadySince are cut to whole seconds, as tolerations
+// are: what is between them never comes out too short.
+func markedForDeletion(ctx context.Context, d *Drill, pod corev1.Pod) time.Time {
+	GinkgoHelper()
+	client, err := d.Client(d.Front())
+	Expect(err).NotTo(HaveOccurred())
+	now, err := client.CoreV1().Pods(Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(now.DeletionTimestamp).NotTo(BeNil(), "pod %s is not marked for deletion", pod.Name)
+	return now.DeletionTimestamp.Add(-time.Duration(*now.DeletionGracePeriodSeconds) * time.Second)
+}
+
 // patientPod tolerates two returns of its node. The cluster's default may be shorter than a
 // kubelet needs that was frozen: it compares its status with what it knew of its node before, and
 // corrects what the API says a period (nodeStatusUpdateFrequency) later.

@@ -217,7 +217,10 @@ func ALoneReplicaIsMissed(ctx context.Context, d *Drill) {
 	others := slices.DeleteFunc(Workers(d.Nodes), func(n *clusters.Node) bool { return n == victim })
 	d.Inject(fault.PowerOff(victim))
 
-	Expect(d).To(Pause(probe.Service).On(others...).Within(d.Timing.EndpointsGone()))
+	Expect(d).To(Pause(probe.Service).On(others...).InCluster(others...).Within(d.Timing.EndpointsGone()))
+	Expect(d.LostInPart(probe.Service, others...)).To(Succeed())
 	Expect(d).To(KeepServing(probe.Write))
 	Expect(d.BecomesTrueAfterFault("the lone replica runs elsewhere", d.Timing.Replacement(), runsWithout(victim))).To(Succeed())
+	evicted := markedForDeletion(ctx, d, lone).Sub(d.NotReadySince(victim))
+	Expect(d.Took("counted from when its node was called not ready the lone replica was evicted", evicted, d.Timing.EvictionAfterMark())).To(Succeed())
 }
