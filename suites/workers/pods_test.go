@@ -137,6 +137,8 @@ func TestConditions(t *testing.T) {
 		{"one of them is not", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), unready)}, false},
 		{"one of them is deleted", readyOf(clusters.ByHost, 2), []runtime.Object{pod("a", "n1", of("by-host")), pod("b", "n2", of("by-host"), deleted)}, false},
 		{"others are ready", readyOf(clusters.ByHost, 1), []runtime.Object{pod("a", "n1", of("by-node"))}, false},
+		{"no replica is left", preferredGone, four, true},
+		{"one is about to go", preferredGone, []runtime.Object{pod("a", "n1", deleted, func(p *corev1.Pod) { p.Labels = clusters.AppLabels(preferred) })}, false},
 		{"one waits", waits(clusters.ByHost), []runtime.Object{pod("a", "", of("by-host"))}, true},
 		{"another one waits", waits(clusters.ByHost), []runtime.Object{pod("a", "", of("by-node"))}, false},
 	}

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
@@ -54,7 +55,10 @@ var _ = Describe("Replicas that repel each other", Topology(spread), Nightly, Wh
 		d.Undo()
 		Expect(d.BecomesTrue("the host is back", d.Timing.NodeReturn(), AllNodesReady)).To(Succeed())
 		Expect(d.StaysTrueFor("nobody moves a replica back", d.Timing.Eviction().Upper, onHosts(d, 2))).To(Succeed())
-		Expect(d.Attempt("restart the replicas", restartPreferred)).To(BeAccepted())
+		// Those that are about to go repel others, too.
+		Expect(d.Attempt("take the replicas away", scalePreferred(0))).To(BeAccepted())
+		Expect(d.BecomesTrue("they are gone", d.Timing.Termination(), preferredGone)).To(Succeed())
+		Expect(d.Attempt("place as many anew", scalePreferred(3))).To(BeAccepted())
 		Expect(d.BecomesTrue("each is on a host of its own again", d.Timing.Binding(), onHosts(d, 3))).To(Succeed())
 	})
 })
@@ -119,8 +123,21 @@ func createPreferred(ctx context.Context, c kubernetes.Interface) error {
 	return err
 }
 
-func restartPreferred(ctx context.Context, c kubernetes.Interface) error {
-	return c.CoreV1().Pods(Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, clusters.OfApp(preferred))
+func scalePreferred(want int) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, want)
+		_, err := c.AppsV1().Deployments(Namespace).Patch(ctx, preferred, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	}
+}
+
+// preferredGone fails while there is one of them, also one that is being deleted.
+func preferredGone(ctx context.Context, c kubernetes.Interface) error {
+	list, err := c.CoreV1().Pods(Namespace).List(ctx, clusters.OfApp(preferred))
+	if err != nil {
+		return err
+	}
+	return Unless(len(list.Items) == 0, fmt.Errorf("there are %v", namesOf(list.Items)))
 }
 
 func deletePreferred(ctx context.Context, c kubernetes.Interface) error {
