@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -30,15 +31,21 @@ var _ = Describe("A member of etcd", Component(clusters.Etcd), Nightly, func() {
 	It("whose certificate is of another authority is alone, and its peers do not miss it", Topology("bare-etcd-3"), Claims("SEC-01"), func(ctx SpecContext) {
 		d := On(ctx, "bare-etcd-3")
 		lost := d.EtcdMembers().Except(d.Leader(clusters.Etcd))[0]
+		peers := d.EtcdMembers().Except(lost)
+		was, err := statusOf(ctx, d, lost)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(d.Told("its peers have a connection with it", connected(ctx, peers, was.ID, true))).To(Succeed())
 		d.Inject(fault.ForeignCA(fault.ServingCertificate, lost)) // it shows its peers no other
 
 		Expect(d).To(Lose(probe.Put).On(lost.Node).Within(d.Timing.Noticed()))
-		for _, m := range d.EtcdMembers().Except(lost) {
+		for _, m := range peers {
 			Expect(d).To(KeepServing(probe.Put).On(m.Node))
 		}
+		Expect(d.Told("its peers have none", connected(ctx, peers, was.ID, false))).To(Succeed())
 
 		d.Undo()
 		Expect(d).To(Resume(probe.Put).On(lost.Node).Within(d.Timing.MemberReturn()))
+		Expect(d.Told("its peers have one again", connected(ctx, peers, was.ID, true))).To(Succeed())
 		Expect(d.Told("all members have the same data", d.SameData(ctx, d.EtcdMembers()))).To(Succeed())
 	})
 })
@@ -49,6 +56,22 @@ func led(ctx context.Context, d *Drill, members clusters.Instances, want bool) e
 		status, err := statusOf(ctx, d, m)
 		if is := err == nil && status.Leader != 0; is != want {
 			return errors.Join(fmt.Errorf("%s has a leader: %t", m, is), err)
+		}
+	}
+	return nil
+}
+
+// connectedScript tells whether the member of etcd on a node has a connection with its peer $1.
+const connectedScript = `curl --silent --show-error --fail --max-time 3 http://127.0.0.1:2381/metrics |
+  sed -n "s/^etcd_network_active_peers{.*Remote=\"$1\"} //p"`
+
+// connected fails unless each of the members has a connection with a peer, or has none, as it says
+// itself: clients refuse the peer's certificate, too, whatever its peers do.
+func connected(ctx context.Context, members clusters.Instances, peer uint64, want bool) error {
+	for _, m := range members {
+		out, err := m.Node.Exec(ctx, "sh", "-c", connectedScript, "sh", fmt.Sprintf("%x", peer))
+		if got := strings.TrimSpace(string(out)); err != nil || got != fmt.Sprint(one(want)) {
+			return errors.Join(fmt.Errorf("%s has %q connections with it, want %d", m, got, one(want)), err)
 		}
 	}
 	return nil

@@ -5,7 +5,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
 	. "faultline/suites/drill"
@@ -29,6 +31,9 @@ func AWorkerIsLockedDown(ctx context.Context, d *Drill) {
 	Expect(d.Attempt("give a pod on each of two workers a secret", handSecretsOut(robbed, other))).To(BeAccepted())
 
 	theyAreKept(d, newRights(thief, ofKubelet(robbed.Name, uidOf(ctx, d, robbed), other.Name)...))
+
+	Expect(d.Attempt("delete the pod on the worker, and keep its secret", deletePod(own))).To(BeAccepted())
+	Expect(d.BecomesTrue("through every API server the secret is refused, too", d.Timing.Noticed(), newRights(thief, ofFormerPod).known(d.APIServers()...))).To(Succeed())
 }
 
 // kubelet is the subject with a worker's credentials.
@@ -50,6 +55,18 @@ func ofKubelet(node string, uid types.UID, other string) []right {
 		may(create("create a mirror pod for its own node", pods, idlePod(boundTo(node), mirrorOf(node, uid)))),
 		mayNot(create("create a mirror pod for another node", pods, idlePod(boundTo(other), mirrorOf(node, uid))), "spec.nodeName set to itself"),
 		mayNot(create("create any other pod for its own node", pods, idlePod(boundTo(node))), "can only create mirror pods"),
+	}
+}
+
+// ofFormerPod is what the credentials are good for only while the pod is there.
+var ofFormerPod = right{
+	who: kubelet, because: "no relationship found",
+	demand: read("read a secret that a pod on its node has mounted", core+"/secrets/"+own),
+}
+
+func deletePod(name string) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		return c.CoreV1().Pods(Namespace).Delete(ctx, name, metav1.DeleteOptions{})
 	}
 }
 
