@@ -17,6 +17,13 @@ func podIn(namespace, name, node string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: corev1.PodSpec{NodeName: node}}
 }
 
+// refused is a pod for which the scheduler finds no node.
+func refused(why string) []runtime.Object {
+	pod := podIn(divided, "a", "")
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: why}}
+	return []runtime.Object{pod}
+}
+
 func TestConditions(t *testing.T) {
 	ended := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: strict}}
 	two := []runtime.Object{podIn(neighbour, "a", "n1"), podIn(neighbour, "b", "n2"), podIn(divided, "c", "")}
@@ -32,6 +39,9 @@ func TestConditions(t *testing.T) {
 		{"all placed", allPlaced(neighbour), two, true},
 		{"one not placed", allPlaced(divided), two, false},
 		{"none to place", allPlaced(strict), two, false},
+		{"one for which no CPU time is left", somePodLacksCPU(divided), refused("2 Insufficient cpu, 3 node(s) had untolerated taint(s)"), true},
+		{"one that waits for something else", somePodLacksCPU(divided), refused("5 node(s) had untolerated taint(s)"), false},
+		{"one at which nobody has looked", somePodLacksCPU(divided), two, false},
 		{"a namespace that is gone", namespacesGone(strict), nil, true},
 		{"a namespace that is there", namespacesGone(divided, strict), []runtime.Object{ended}, false},
 	} {

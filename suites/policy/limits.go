@@ -25,26 +25,20 @@ const (
 	few = 5
 )
 
-// What pods ask for, in thousandths of a CPU: one that says nothing is given usual. large is more
-// than the quota ever allows, and huge is more than the limit range does.
+// What pods ask for, in shares: one that says nothing is given one. large is more than the quota
+// ever allows, and huge is more than the limit range does.
 const (
-	usual = 10
-	large = 3 * few * usual
-	most  = 4 * few * usual
-	huge  = 5 * few * usual
+	large = 3 * few
+	most  = 4 * few
+	huge  = 5 * few
 )
 
-// withRoom is what a namespace grants whose quota has room; withoutRoom is what it grants when
-// it is full. The neighbour is never concerned.
-var (
-	withRoom    = ofNamespaces(true)
-	withoutRoom = ofNamespaces(false)
-)
-
-func ofNamespaces(room bool) []right {
+// ofNamespaces is what a namespace grants whose quota has room, or is full. The neighbour is never
+// concerned.
+func ofNamespaces(s share, room bool) []right {
 	may := func(q demand) right { return right{who: administrator, demand: q, granted: true} }
 	mayNot := func(q demand, because string) right { return right{who: administrator, demand: q, because: because} }
-	largePod, hugePod := idlePod(asking(millis(large))), idlePod(asking(millis(huge)))
+	largePod, hugePod := idlePod(asking(s.times(large))), idlePod(asking(s.times(huge)))
 	return []right{
 		{who: administrator, demand: create("create a pod in the namespace with a quota", podsIn(divided), idlePod()), granted: room, because: "exceeded quota"},
 		mayNot(create("create one there that is larger than the quota", podsIn(divided), largePod), "exceeded quota"),
@@ -55,29 +49,32 @@ func ofNamespaces(room bool) []right {
 	}
 }
 
-func millis(cpu int) string { return fmt.Sprintf("%dm", cpu) }
-
 // divide makes the quota, and the limit range that says how much pods ask for which do not say
 // so themselves: the quota refuses those otherwise.
-func divide(ctx context.Context, c kubernetes.Interface) error {
-	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: limits}, Spec: corev1.ResourceQuotaSpec{Hard: allowance(few)}}
-	_, err := c.CoreV1().ResourceQuotas(divided).Create(ctx, quota, metav1.CreateOptions{})
-	given := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(millis(usual)), corev1.ResourceMemory: resource.MustParse("1Mi")}
-	limit := &corev1.LimitRange{
-		ObjectMeta: metav1.ObjectMeta{Name: limits},
-		Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
-			Type: corev1.LimitTypeContainer, Default: given, DefaultRequest: given,
-			Max: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(millis(most))},
-		}}},
+func divide(s share) Request {
+	return func(ctx context.Context, c kubernetes.Interface) error {
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: limits}, Spec: corev1.ResourceQuotaSpec{Hard: allowance(s, few)}}
+		_, err := c.CoreV1().ResourceQuotas(divided).Create(ctx, quota, metav1.CreateOptions{})
+		given := corev1.ResourceList{
+			corev1.ResourceCPU:    resource.MustParse(s.times(1)),
+			corev1.ResourceMemory: resource.MustParse(mebibytes(1)),
+		}
+		limit := &corev1.LimitRange{
+			ObjectMeta: metav1.ObjectMeta{Name: limits},
+			Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+				Type: corev1.LimitTypeContainer, Default: given, DefaultRequest: given,
+				Max: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(s.times(most))},
+			}}},
+		}
+		_, limited := c.CoreV1().LimitRanges(divided).Create(ctx, limit, metav1.CreateOptions{})
+		return errors.Join(err, limited)
 	}
-	_, limited := c.CoreV1().LimitRanges(divided).Create(ctx, limit, metav1.CreateOptions{})
-	return errors.Join(err, limited)
 }
 
 // setQuota lets the namespace have so many pods.
-func setQuota(pods int) Request {
+func setQuota(s share, pods int) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
-		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"hard": allowance(pods)}})
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"hard": allowance(s, pods)}})
 		if err != nil {
 			return err
 		}
@@ -86,18 +83,21 @@ func setQuota(pods int) Request {
 	}
 }
 
-// allowance is what so many usual pods need.
-func allowance(pods int) corev1.ResourceList {
+// mebibytes is the memory of so many pods. Their sandboxes have to start within it, too.
+func mebibytes(pods int) string { return fmt.Sprintf("%dMi", 16*pods) }
+
+// allowance is what so many pods need that ask for one share each.
+func allowance(s share, pods int) corev1.ResourceList {
 	return corev1.ResourceList{
 		corev1.ResourcePods:           resource.MustParse(fmt.Sprint(pods)),
-		corev1.ResourceRequestsCPU:    resource.MustParse(millis(pods * usual)),
-		corev1.ResourceRequestsMemory: resource.MustParse(fmt.Sprintf("%dMi", pods)),
+		corev1.ResourceRequestsCPU:    resource.MustParse(s.times(pods)),
+		corev1.ResourceRequestsMemory: resource.MustParse(mebibytes(pods)),
 	}
 }
 
-func createIn(namespace string) Request {
+func createIn(namespace string, s share) Request {
 	return func(ctx context.Context, c kubernetes.Interface) error {
-		_, err := c.CoreV1().Pods(namespace).Create(ctx, idlePod(), metav1.CreateOptions{})
+		_, err := c.CoreV1().Pods(namespace).Create(ctx, idlePod(asking(s.times(1))), metav1.CreateOptions{})
 		return err
 	}
 }

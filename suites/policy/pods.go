@@ -27,9 +27,6 @@ func boundTo(node string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Spec.NodeName = node }
 }
 
-// unplaced pods exist, and no node has to do anything for them.
-func unplaced(p *corev1.Pod) { p.Spec.SchedulerName = "nobody" }
-
 // mirrorOf lets the pod stand for a static one of a node.
 func mirrorOf(node string, uid types.UID) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {

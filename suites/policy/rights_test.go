@@ -51,7 +51,7 @@ func TestTallyCountsAnswersOnly(t *testing.T) {
 // Should something be allowed that must not be, it must not have happened either.
 func TestDemandsChangeNothing(t *testing.T) {
 	anew := create("make a node", "/api/v1/nodes", nodeObject("n1"))
-	lists := slices.Concat(table(health), table(access), ofKubelet("n1", "uid", "n2"), ofItsName(anew, "n2"), byPodSecurity, byOrigin, withRoom, withoutRoom)
+	lists := slices.Concat(table(health), table(access), ofKubelet("n1", "uid", "n2"), ofItsName(anew, "n2"), byPodSecurity, byOrigin, ofNamespaces(1, true), ofNamespaces(1, false))
 	for _, r := range lists {
 		if r.demand.method != "GET" && !strings.HasSuffix(r.demand.path, "?dryRun=All") {
 			t.Errorf("to %s is no dry run: %s %s", r.demand.what, r.demand.method, r.demand.path)
@@ -61,7 +61,7 @@ func TestDemandsChangeNothing(t *testing.T) {
 
 func TestEveryListHasBothKinds(t *testing.T) {
 	for name, list := range map[string][]right{
-		"access": table(access), "a kubelet's": ofKubelet("n1", "uid", "n2"), "pod security": byPodSecurity, "origin": byOrigin, "quota": withoutRoom,
+		"access": table(access), "a kubelet's": ofKubelet("n1", "uid", "n2"), "pod security": byPodSecurity, "origin": byOrigin, "quota": ofNamespaces(1, false),
 	} {
 		granted := slices.ContainsFunc(list, func(r right) bool { return r.granted })
 		refused := slices.ContainsFunc(list, func(r right) bool { return !r.granted })

@@ -27,8 +27,8 @@ type census struct {
 	failed             []error
 }
 
-// stormThrough sends a storm of pods at the namespace with the quota.
-func stormThrough(ctx context.Context, d *Drill, servers []clusters.Endpoint) census {
+// stormThrough sends a storm of pods, which ask for one share each, at a namespace.
+func stormThrough(ctx context.Context, d *Drill, namespace string, s share, servers []clusters.Endpoint) census {
 	GinkgoHelper()
 	ctx, cancel := context.WithTimeout(ctx, d.Timing.Binding().Upper)
 	defer cancel()
@@ -36,20 +36,20 @@ func stormThrough(ctx context.Context, d *Drill, servers []clusters.Endpoint) ce
 	for _, e := range servers {
 		client, err := d.Client(e)
 		Expect(err).NotTo(HaveOccurred())
-		doors = append(doors, client.CoreV1().Pods(divided))
+		doors = append(doors, client.CoreV1().Pods(namespace))
 	}
-	return storm(ctx, doors)
+	return storm(ctx, doors, s)
 }
 
 // storm asks for pods through every door at once, and counts the answers.
-func storm(ctx context.Context, doors []corev1client.PodInterface) census {
+func storm(ctx context.Context, doors []corev1client.PodInterface, s share) census {
 	var mu sync.Mutex
 	var seen census
 	var wg sync.WaitGroup
 	for _, pods := range doors {
 		wg.Go(func() {
 			for range gusts {
-				err := insist(ctx, pods)
+				err := insist(ctx, pods, s)
 				mu.Lock()
 				seen.count(err)
 				mu.Unlock()
@@ -62,9 +62,9 @@ func storm(ctx context.Context, doors []corev1client.PodInterface) census {
 
 // insist creates a pod. API servers that count at the same time get into each other's way, and
 // tell the client of the one that lost too often to try again.
-func insist(ctx context.Context, pods corev1client.PodInterface) error {
+func insist(ctx context.Context, pods corev1client.PodInterface, s share) error {
 	for {
-		_, err := pods.Create(ctx, idlePod(unplaced), metav1.CreateOptions{})
+		_, err := pods.Create(ctx, idlePod(asking(s.times(1))), metav1.CreateOptions{})
 		if !apierrors.IsConflict(err) || ctx.Err() != nil {
 			return err
 		}

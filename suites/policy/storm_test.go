@@ -47,7 +47,7 @@ func doorsTo(quota, servers int) []corev1client.PodInterface {
 
 func TestAStormIsCounted(t *testing.T) {
 	for _, quota := range []int{few - 1, few, few + 1, 2 * gusts} {
-		seen := storm(t.Context(), doorsTo(quota, 2))
+		seen := storm(t.Context(), doorsTo(quota, 2), 1)
 		if seen.accepted != quota || seen.exceeded != 2*gusts-quota || len(seen.failed) > 0 {
 			t.Errorf("a quota of %d: %s", quota, &seen)
 		}
