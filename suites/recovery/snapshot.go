@@ -18,13 +18,13 @@ import (
 // elsewhere is another matter (DR-07, DR-08).
 var _ = Describe("The snapshot in a backup", Topology("single-master"), Nightly, Runbook, Component(clusters.Etcd), func() {
 	It("holds everything that etcd had at its revision", Claims("DR-02"), func(ctx SpecContext) {
-		snapshotIsComplete(ctx, On(ctx, "single-master"))
+		snapshotIsComplete(On(ctx, "single-master"))
 	})
 })
 
 // snapshotIsComplete lets etcd itself sum up what it has and what is restored: its hash is of every
 // key and every value, whatever Kubernetes calls them.
-func snapshotIsComplete(ctx context.Context, d *Drill) {
+func snapshotIsComplete(d *Drill) {
 	GinkgoHelper()
 	var live, restored contents
 	Expect(d.BecomesTrue("a snapshot is restored into an empty folder", d.Timing.Restored(), func(ctx context.Context, _ kubernetes.Interface) (err error) {
