@@ -33,7 +33,7 @@ func AWorkerIsLockedDown(ctx context.Context, d *Drill) {
 	theyAreKept(d, newRights(thief, ofKubelet(robbed.Name, uidOf(ctx, d, robbed), other.Name)...))
 
 	Expect(d.Attempt("delete the pod on the worker, and keep its secret", deletePod(own))).To(BeAccepted())
-	Expect(d.BecomesTrue("through every API server the secret is refused, too", d.Timing.Noticed(), newRights(thief, ofFormerPod).known(d.APIServers()...))).To(Succeed())
+	Expect(d.BecomesTrue("once the pod has ended, the secret is refused through every API server, too", d.Timing.Termination(), newRights(thief, ofFormerPod).known(d.APIServers()...))).To(Succeed())
 }
 
 // kubelet is the subject with a worker's credentials.
