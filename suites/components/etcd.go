@@ -53,7 +53,7 @@ var _ = Describe("etcd on three hosts", Topology("three-host-stacked"), Componen
 		d := On(ctx, topology)
 		// Whether it leads etcd does not matter: the others elect within seconds.
 		lost := d.EtcdMembers().On(d.Leader(clusters.Scheduler).Node.Name)[0]
-		leading := leadingOn(d, lost.Node)
+		leading := d.LeadingOn(lost.Node)
 		LoseTheAPIServerBeside(d, lost, fault.Stop(lost))
 		for _, component := range leading {
 			Expect(d).To(HandOver(component).Within(clusters.Bounds{Lower: d.Timing.LeaseTakeover().Lower, Upper: d.Timing.HandOverAfterRemoval().Upper}))
@@ -156,18 +156,6 @@ var _ = Describe("etcd on hosts of its own", Topology("external-etcd"), Componen
 		Expect(d.Told("etcd elects nobody", Unless(d.EtcdTerm() == term, nil))).To(Succeed())
 	})
 })
-
-// leadingOn are the elected components that lead from a node.
-func leadingOn(d *Drill, n *clusters.Node) []clusters.Component {
-	GinkgoHelper()
-	var all []clusters.Component
-	for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
-		if d.Leader(component).Node == n {
-			all = append(all, component)
-		}
-	}
-	return all
-}
 
 // processesOf are the processes that instances have.
 func processesOf(ctx context.Context, instances clusters.Instances) map[clusters.Instance]clusters.Process {

@@ -174,6 +174,18 @@ func (d *Drill) Leader(component clusters.Component) clusters.Instance {
 	return leader
 }
 
+// LeadingOn are the elected components that lead from a node.
+func (d *Drill) LeadingOn(n *clusters.Node) []clusters.Component {
+	ginkgo.GinkgoHelper()
+	var all []clusters.Component
+	for _, component := range []clusters.Component{clusters.Scheduler, clusters.ControllerManager} {
+		if d.Leader(component).Node == n {
+			all = append(all, component)
+		}
+	}
+	return all
+}
+
 func clusterLeader(ctx context.Context, c *clusters.Cluster, component clusters.Component) (clusters.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

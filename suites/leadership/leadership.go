@@ -3,8 +3,6 @@
 package leadership
 
 import (
-	"slices"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -41,7 +39,7 @@ var _ = Describe("Among three masters", Topology("three-host-stacked"), Core, fu
 		WholeHost, func(ctx SpecContext) {
 			d := On(ctx, topology)
 			lost := d.Leader(clusters.Scheduler).Node
-			leading := slices.DeleteFunc(slices.Clone(groups), func(c clusters.Component) bool { return d.Leader(c).Node != lost })
+			leading := d.LeadingOn(lost)
 			d.Inject(fault.PowerOff(lost))
 
 			for _, component := range leading {
