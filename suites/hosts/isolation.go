@@ -10,8 +10,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"faultline/clusters"
@@ -128,41 +126,13 @@ func idlePace(d *Drill) Pace {
 func startHog(ctx context.Context, d *Drill, n *clusters.Node) *corev1.Pod {
 	GinkgoHelper()
 	pod := overload.Hog(n, "saturating", nil, "-cpu")
-	left, err := leftOf(ctx, d, n)
+	client, err := d.Client(d.Front())
+	Expect(err).NotTo(HaveOccurred())
+	left, err := FreeCPU(ctx, client, n.Name)
 	Expect(err).NotTo(HaveOccurred())
 	pod.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: left}
 	overload.StartBusy(d, n, pod)
 	return pod
-}
-
-func leftOf(ctx context.Context, d *Drill, n *clusters.Node) (left resource.Quantity, err error) {
-	client, err := d.Client(d.Front())
-	if err != nil {
-		return left, err
-	}
-	node, err := client.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
-	if err != nil {
-		return left, err
-	}
-	pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + n.Name})
-	if err != nil {
-		return left, err
-	}
-	return leftBy(pods.Items, node.Status.Allocatable[corev1.ResourceCPU])
-}
-
-// leftBy is what a node can still promise of its CPU time.
-func leftBy(pods []corev1.Pod, allocatable resource.Quantity) (resource.Quantity, error) {
-	left := allocatable.DeepCopy()
-	for _, p := range pods {
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			continue
-		}
-		for _, c := range p.Spec.Containers {
-			left.Sub(c.Resources.Requests[corev1.ResourceCPU])
-		}
-	}
-	return left, Unless(left.Sign() > 0, fmt.Errorf("of %s CPUs %s are left", allocatable.String(), left.String()))
 }
 
 // paceWhileSaturated is how long writes take while somebody takes all the time of a core.

@@ -4,9 +4,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-
 	. "faultline/suites/drill"
 )
 
@@ -32,25 +29,6 @@ func TestIdleShareOfACore(t *testing.T) {
 		if times, err := readTimes(stat, core); err == nil {
 			t.Errorf("core %d has the times %+v", core, times)
 		}
-	}
-}
-
-func asking(cpus string, phase corev1.PodPhase) corev1.Pod {
-	c := corev1.Container{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpus)}}}
-	return corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{c, {}}}, Status: corev1.PodStatus{Phase: phase}}
-}
-
-func TestWhatANodeHasLeft(t *testing.T) {
-	two := resource.MustParse("2")
-	left, err := leftBy([]corev1.Pod{asking("250m", corev1.PodRunning), asking("1", corev1.PodSucceeded), asking("1", corev1.PodFailed), asking("0.5", corev1.PodPending)}, two)
-	if err != nil || left.Cmp(resource.MustParse("1250m")) != 0 {
-		t.Errorf("%s, %v", left.String(), err)
-	}
-	if left, err := leftBy([]corev1.Pod{asking("2", corev1.PodRunning)}, two); err == nil {
-		t.Errorf("nothing is left, and it is %s", left.String())
-	}
-	if two.Cmp(resource.MustParse("2")) != 0 {
-		t.Error("what was allocatable is changed")
 	}
 }
 

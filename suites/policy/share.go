@@ -29,30 +29,11 @@ func shareOf(ctx context.Context, d *Drill) share {
 	Expect(err).NotTo(HaveOccurred())
 	var left []int64
 	for _, n := range Workers(d.Nodes) {
-		free, err := freeOn(ctx, client, n.Name)
+		free, err := FreeCPU(ctx, client, n.Name)
 		Expect(err).NotTo(HaveOccurred())
-		left = append(left, free)
+		left = append(left, free.MilliValue())
 	}
 	return share(slices.Min(left) / (2 * few))
-}
-
-// freeOn is what no pod on a node has asked for, in thousandths of a CPU.
-func freeOn(ctx context.Context, c kubernetes.Interface, node string) (int64, error) {
-	n, err := c.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
-	if err != nil {
-		return 0, err
-	}
-	pods, err := c.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
-	if err != nil {
-		return 0, err
-	}
-	free := n.Status.Allocatable.Cpu().MilliValue()
-	for _, p := range pods.Items {
-		for _, container := range p.Spec.Containers {
-			free -= container.Resources.Requests.Cpu().MilliValue()
-		}
-	}
-	return free, nil
 }
 
 // somePodLacksCPU fails unless the scheduler finds no node with enough CPU time for a pod of the
